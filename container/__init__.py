@@ -1,0 +1,66 @@
+"""container: a WSGI and ASGI application container; one process serves one tree of resources.
+
+The names below are the public face; each is imported when it is first used, so `import container` is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from container.message.errors import ClientDisconnected, HTTPError
+    from container.message.limits import Limits, Timeouts
+    from container.message.request import Request
+    from container.message.response import Response
+    from container.resources.data import Data
+    from container.resources.redirect import ParentRedirect, Redirect
+    from container.resources.static import Files
+    from container.resources.wsgi import ThreadPool, WSGIResource
+    from container.service.application import Application, Service
+    from container.service.server import serve
+    from container.tree.accesslog import AccessLog
+    from container.tree.pages import ErrorPage
+    from container.tree.resource import Resource
+    from container.tree.site import Site
+
+_HOMES = {
+    "AccessLog": "tree.accesslog",
+    "Application": "service.application",
+    "ClientDisconnected": "message.errors",
+    "Data": "resources.data",
+    "ErrorPage": "tree.pages",
+    "Files": "resources.static",
+    "HTTPError": "message.errors",
+    "Limits": "message.limits",
+    "ParentRedirect": "resources.redirect",
+    "Redirect": "resources.redirect",
+    "Request": "message.request",
+    "Resource": "tree.resource",
+    "Response": "message.response",
+    "Service": "service.application",
+    "Site": "tree.site",
+    "ThreadPool": "resources.wsgi",
+    "Timeouts": "message.limits",
+    "WSGIResource": "resources.wsgi",
+    "serve": "service.server",
+}
+
+__all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
+    "AccessLog", "Application", "ClientDisconnected", "Data", "ErrorPage", "Files", "HTTPError", "Limits",
+    "ParentRedirect", "Redirect", "Request", "Resource", "Response", "Service", "Site", "ThreadPool", "Timeouts",
+    "WSGIResource", "serve",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"container.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,488 @@
+"""The HTTP/1.1 exchange: the verbs that answer one request, turned into bytes (RFC 9112 6, 7, 9).
+
+Hot path. An exchange that has ended forgets its channel, so a late write from a stray task or thread finds
+nothing to corrupt. The Protocol and its contract are in `message/exchange.py`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from container.message.body import EMPTY
+from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
+from container.message.exchange import CloseObserver, HeadHook
+from container.message.fields import CLOSE, DATE, SERVER, FieldBlock, encode_fields
+from container.message.headers import Headers
+from container.message.request import Request
+from container.message.response import Content, Response
+from container.message.status import BODILESS
+from container.protocol import h1_head
+
+if TYPE_CHECKING:
+    from container.channel.h1 import H1Channel
+
+# Content in memory that nobody reads: above this the client has to wait.
+UNREAD_MAX = 64 * 1024
+# What the access log says of a client that left before it was answered.
+CLIENT_CLOSED_REQUEST = 499
+_UNKNOWN = -1
+
+
+class H1Exchange:
+    """One request of an HTTP/1.1 connection and its answer."""
+
+    __slots__ = (
+        "_channel", "_chunked", "_discards", "_head", "_hooks", "_keep", "_left", "_observers", "_on_complete",
+        "_on_readable", "_on_writable", "_task", "bytes_sent", "disconnected", "ended", "request",
+        "started", "status",
+    )  # fmt: skip
+
+    def __init__(self, channel: "H1Channel", request: Request) -> None:
+        self._channel: H1Channel | None = channel
+        self.request = request
+        self.status = 0
+        self.bytes_sent = 0
+        self.started = False
+        self.ended = False
+        self.disconnected = False
+        self._keep = channel.parser.keep_alive
+        self._hooks: list[HeadHook] | None = None
+        self._observers: list[CloseObserver] | None = None
+        self._on_complete: Callable[[], None] | None = None
+        self._on_writable: Callable[[], None] | None = None
+        self._on_readable: Callable[[], None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._head = b""
+        self._chunked = False
+        self._discards = False
+        self._left = _UNKNOWN
+
+    @classmethod
+    def for_error(cls, channel: "H1Channel") -> "H1Exchange":
+        """An exchange for a request that could not be read: it answers once and closes."""
+        channel.parser.keep_alive = False
+        request = Request("-", b"-", b"", b"", "1.1", [], EMPTY)
+        exchange = cls(channel, request)
+        request.exchange = exchange
+        request.connection = channel.connection
+        return exchange
+
+    # The whole answer at once.
+
+    def respond(self, response: Response) -> None:
+        body = response.body
+        if body.__class__ is bytes:
+            self.reply(response.status, response.block(), body, response.reason)  # type: ignore[arg-type]  # it is bytes
+        else:
+            self.start(response.status, response.block(), response.reason)
+            self.stream(body)
+
+    def reply(self, status: int, block: FieldBlock, body: bytes = b"", reason: str = "") -> None:
+        channel = self._channel
+        if channel is None or self.started:
+            self._check_late()
+            return
+        if self._hooks is not None:
+            block = self._amended(status, block)
+        size = len(body)
+        length = block.length
+        if self.request.method == "HEAD" or status in BODILESS or (length != size and length >= 0):
+            self._reply_unequal(status, block, body, reason)
+            return
+        line = h1_head.STATUS_LINES[status] if not reason and status in h1_head.STATUS_LINES else (
+            h1_head.status_line(status, reason)
+        )
+        self.started = True
+        self.status = status
+        self.bytes_sent = size
+        channel.transport.write(
+            b"%b%b%b%bContent-Length: %d\r\n\r\n%b"
+            % (line, self._default_fields(channel, block), block.lines, self._persistence(channel, block), size, body)
+        )
+        self._finish(channel)
+
+    def _reply_unequal(self, status: int, block: FieldBlock, body: bytes, reason: str) -> None:
+        """An answer without content, or whose Content-Length is not that of its content."""
+        if self.request.method == "HEAD" and block.length < 0 and body and status not in BODILESS:
+            block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
+        hooks, self._hooks = self._hooks, None
+        self.start(status, block, reason)
+        self._hooks = hooks
+        if body:
+            self.write(body)
+        self.end()
+
+    # Interim and streamed answers.
+
+    def inform(self, status: int, headers: Headers | None = None) -> None:
+        channel = self._channel
+        if not 100 <= status <= 199 or status == 101:
+            raise ValueError(f"expected an interim status (100 or 102 to 199), got {status}")
+        if self.started:
+            raise ExchangeStateError("expected an interim response before the head of the answer")
+        if channel is None or self.request.http_version == "1.0":
+            return
+        lines = headers.freeze().lines if headers is not None else b""
+        channel.transport.write(h1_head.status_line(status) + lines + b"\r\n")
+
+    def start(self, status: int, block: FieldBlock, reason: str = "") -> None:
+        channel = self._channel
+        if channel is None or self.started:
+            self._check_late()
+            return
+        if self._hooks is not None:
+            block = self._amended(status, block)
+        line = h1_head.status_line(status, reason)
+        self.started = True
+        self.status = status
+        self._discards = True
+        length = block.length
+        framing = b"\r\n"
+        if status in BODILESS:
+            self._left = _UNKNOWN
+        elif self.request.method == "HEAD":
+            self._left = _UNKNOWN
+            if length >= 0:
+                framing = b"Content-Length: %d\r\n\r\n" % length
+        else:
+            self._discards = False
+            self._left = length
+            if status == 205:
+                self._left = length = 0
+            if length >= 0:
+                framing = b"Content-Length: %d\r\n\r\n" % length
+            elif self.request.http_version == "1.0":
+                self._keep = False
+            else:
+                self._chunked = True
+                framing = h1_head.CHUNKED
+        defaults = self._default_fields(channel, block)
+        self._head = b"".join((line, defaults, block.lines, self._persistence(channel, block), framing))
+
+    def write(self, data: bytes) -> bool:
+        channel = self._channel
+        if channel is None:
+            self._check_late()
+            return True
+        if not self.started:
+            raise ExchangeStateError("expected start() before write()")
+        head, self._head = self._head, b""
+        if data:
+            if self._discards:
+                data = b""
+            elif self._chunked:
+                self.bytes_sent += len(data)
+                data = h1_head.chunk(data)
+            else:
+                if self._left >= 0:
+                    data = self._within_length(channel, data)
+                self.bytes_sent += len(data)
+        if head or data:
+            channel.transport.write(head + data if head else data)
+        return not channel.paused
+
+    def _within_length(self, channel: "H1Channel", data: bytes) -> bytes:
+        """`data`, cut to what the announced Content-Length leaves."""
+        if len(data) > self._left:
+            excess = ValueError(f"expected {self.bytes_sent + self._left} bytes of content, got more: cut off")
+            channel.group.host.failed(self, excess)
+            data = data[: self._left]
+        self._left -= len(data)
+        return data
+
+    def stream(self, body: Content) -> None:
+        channel = self._channel
+        if channel is not None:
+            self._task = channel.group.loop.create_task(self._send(body))
+
+    async def drain(self) -> None:
+        channel = self._channel
+        if channel is None:
+            if not self.ended or self.disconnected:
+                raise ClientDisconnected("the client has left")
+            return
+        if channel.paused:
+            writable = channel.group.loop.create_future()
+            self.when_writable(_setter(writable))
+            await writable
+            if self._channel is None:
+                raise ClientDisconnected("the client has left")
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        channel = self._channel
+        if channel is not None and channel.paused:
+            self._on_writable = callback
+        else:
+            callback()
+
+    def end(self) -> None:
+        channel = self._channel
+        if channel is None:
+            self._check_late()
+            return
+        if not self.started:
+            raise ExchangeStateError("expected start() before end()")
+        if self._left > 0:
+            self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
+            return
+        head, self._head = self._head, b""
+        if self._chunked:
+            if head:  # nothing was written: its length is known after all
+                head = head[: -len(h1_head.CHUNKED)] + b"Content-Length: 0\r\n\r\n"
+            else:
+                head = h1_head.LAST_CHUNK
+        if head:
+            channel.transport.write(head)
+        self._finish(channel)
+
+    @property
+    def expects_continue(self) -> bool:
+        return self._channel is not None and self._channel.parser.expects_continue
+
+    @property
+    def gone(self) -> bool:
+        return self._channel is None
+
+    def abort(self, error: Exception | None = None) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        if error is not None:
+            channel.group.host.failed(self, error)
+        # Without a length or chunks, only a reset tells the client that this was not the end.
+        countable = self.started and (self._chunked or self._left > 0)
+        self.disconnected = True
+        self._detach(channel, error or ClientDisconnected("the answer was given up"))
+        self._wake()
+        self.resumed()
+        channel.cut(flush=countable)
+
+    # The request's content.
+
+    async def receive(self) -> None:
+        body = self.request.body
+        if body.held or body.complete:
+            return
+        if body.error is not None:
+            raise body.error
+        channel = self._channel
+        if channel is None:
+            raise ClientDisconnected("the exchange is over")
+        readable = channel.group.loop.create_future()
+        self.when_readable(_setter(readable))
+        await readable
+
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        body = self.request.body
+        channel = self._channel
+        if channel is None or body.held or body.complete or body.error is not None:
+            callback()
+            return
+        self._on_readable = callback
+        self._invite(channel)
+        channel.resume_reading()
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        body = self.request.body
+        channel = self._channel
+        if body.complete:
+            callback()
+        elif channel is not None and body.error is None:
+            host = channel.group.host
+            self._on_complete = callback
+            try:
+                body.spool(host.limits.spool_memory, host.quota)
+            except ProtocolError as error:
+                self.broken(error)
+                return
+            self._invite(channel)
+            channel.resume_reading()
+
+    def _invite(self, channel: "H1Channel") -> None:
+        """Ask for content the client has been holding back (RFC 9110 10.1.1)."""
+        if channel.parser.expects_continue:
+            channel.parser.expects_continue = False
+            channel.deadline = channel.group.now + channel.group.host.timeouts.body
+            channel.transport.write(h1_head.CONTINUE)
+
+    # Observers and hooks.
+
+    def on_close(self, observer: CloseObserver) -> None:
+        if self.ended or self.disconnected:
+            observer(ClientDisconnected("the client has left") if self.disconnected else None)
+        elif self._observers is None:
+            self._observers = [observer]
+        else:
+            self._observers.append(observer)
+
+    def before_head(self, hook: HeadHook) -> None:
+        if self._hooks is None:
+            self._hooks = [hook]
+        else:
+            self._hooks.append(hook)
+
+    # Called by the channel.
+
+    def content_arrived(self) -> None:
+        body = self.request.body
+        if self._on_complete is not None:
+            if body.complete:
+                callback, self._on_complete = self._on_complete, None
+                callback()
+            return
+        self._wake()
+        if body.held > UNREAD_MAX and self._channel is not None:
+            self._channel.throttle()
+
+    def broken(self, error: ProtocolError) -> None:
+        """The rest of the content will not come: answer with the error if that is still possible."""
+        channel = self._channel
+        if channel is None:
+            return
+        self.request.body.fail(error)
+        self._keep = False
+        if self.started:
+            self._wake()
+            return
+        self._on_complete = None
+        self._wake()
+        if not self.started:
+            self.respond(channel.group.host.refuse(error))
+
+    def half_closed(self) -> None:
+        """The client sends no more; it may still be reading."""
+        self.disconnected = True
+        self._keep = False
+        body = self.request.body
+        self._tell(ClientDisconnected("the client has closed its side"))
+        if body.error is not None and self._on_complete is not None and isinstance(body.error, ProtocolError):
+            self.broken(body.error)
+        self._wake()
+
+    def lost(self, error: Exception) -> None:
+        """The connection is gone."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        self.disconnected = True
+        self.request.body.fail(ClientDisconnected("the client left before the end of its request"))
+        self.status = self.status or CLIENT_CLOSED_REQUEST
+        log = channel.group.host.log
+        if log is not None:
+            log(self)
+        self._tell(error)
+        self._wake()
+        self.resumed()
+        if self._task is not None:
+            self._task.cancel()
+        self._release()
+
+    def resumed(self) -> None:
+        """The client takes more again."""
+        if self._on_writable is not None:
+            callback, self._on_writable = self._on_writable, None
+            callback()
+
+    # Inside.
+
+    def _default_fields(self, channel: "H1Channel", block: FieldBlock) -> bytes:
+        if block.kinds & (DATE | SERVER):
+            return channel.group.default_fields_besides(block.kinds)
+        return channel.group.default_fields
+
+    def _persistence(self, channel: "H1Channel", block: FieldBlock) -> bytes:
+        """The Connection field; decides whether the connection survives this answer (RFC 9112 9.3)."""
+        if channel.parser.framing is not None:
+            self._keep = self._keep and channel.will_discard()
+        if not self._keep or block.kinds & CLOSE or channel.group.draining:
+            self._keep = False
+            return h1_head.CLOSE
+        return b"" if self.request.http_version == "1.1" else h1_head.KEEP_ALIVE
+
+    def _amended(self, status: int, block: FieldBlock) -> FieldBlock:
+        headers = Headers(block.fields)
+        for hook in self._hooks or ():
+            hook(status, headers)
+        return encode_fields(headers.items())
+
+    def _check_late(self) -> None:
+        """A verb came late: harmless when the client has left, an error of the caller otherwise."""
+        if not self.disconnected and (self.ended or self._channel is not None):
+            raise ExchangeStateError("expected one answer to a request, got more after its head or end")
+
+    def _wake(self) -> None:
+        """Let whoever waits for content look again."""
+        if self._on_readable is not None:
+            callback, self._on_readable = self._on_readable, None
+            callback()
+
+    def _tell(self, error: Exception | None) -> None:
+        observers, self._observers = self._observers, None
+        for observer in observers or ():
+            observer(error)
+
+    def _finish(self, channel: "H1Channel") -> None:
+        self._detach(channel, None)
+        channel.finished(keep=self._keep)
+
+    def _detach(self, channel: "H1Channel", error: Exception | None) -> None:
+        self._channel = None
+        self.ended = True
+        log = channel.group.host.log
+        if log is not None:
+            log(self)
+        if self._observers is not None:
+            self._tell(error)
+        if self._on_readable is not None:
+            self._wake()
+        if self.request.body is not EMPTY:
+            self._release()
+
+    def _release(self) -> None:
+        """Nobody will read the content, or write, any more."""
+        self._on_complete = None
+        self.request.body.discard()
+
+    async def _send(self, body: Content) -> None:
+        """Send an iterable as it yields, no faster than the client reads; close it whatever happens."""
+        try:
+            if not self._discards:
+                async for data in _pieces(body):
+                    if not self.write(data):
+                        await self.drain()
+            self.end()
+        except ClientDisconnected:
+            pass
+        except Exception as error:  # noqa: BLE001  # the iterable is the application's code
+            self.abort(error)
+        finally:
+            await _close(body)
+
+
+async def _pieces(body: Content) -> AsyncIterator[bytes]:
+    """The pieces of a sync or async iterable; a sync one lets others run between its pieces."""
+    if isinstance(body, AsyncIterable):
+        async for data in body:
+            yield data
+    elif isinstance(body, Iterable):
+        for data in body:
+            yield data  # type: ignore[misc]  # Content is bytes or iterates over bytes; bytes do not come here
+            await asyncio.sleep(0)
+
+
+def _setter(future: "asyncio.Future[None]") -> Callable[[], None]:
+    """A callback that sets `future`, unless its waiter was cancelled."""
+
+    def wake() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return wake
+
+
+async def _close(body: Content) -> None:
+    close = getattr(body, "aclose", None) or getattr(body, "close", None)
+    if close is not None:
+        closing = close()
+        if closing is not None:
+            await closing

@@ -1,0 +1,349 @@
+"""An HTTP/1.1 connection: bytes from the transport, exchanges in order, deadlines (RFC 9112 9).
+
+Hot path. One exchange lives at a time; pipelined requests wait as bytes in the parser's buffer, and reading
+pauses when too many wait. What a request says is `protocol/h1.py`, how it is answered `channel/exchange.py`.
+"""
+
+import asyncio
+import logging
+from typing import cast
+
+from container.channel.exchange import H1Exchange
+from container.channel.group import ChannelGroup
+from container.message.connection import Connection
+from container.message.errors import ClientDisconnected, ProtocolError
+from container.protocol.h1 import RequestParser
+
+log = logging.getLogger("container.channel")
+
+# Bytes kept while an exchange runs: enough to notice that the client left, then reading pauses.
+READ_AHEAD = 64 * 1024
+# Unread content that is worth reading to keep the connection; a longer rest is cut off instead.
+DISCARD_MAX = 256 * 1024
+# While lingering, what a client may still push before it is cut off.
+LINGER_MAX = 64 * 1024 * 1024
+# Requests answered in one go before other connections get their turn.
+BURST = 64
+NEVER = float("inf")
+
+
+class H1Channel(asyncio.Protocol):
+    """One connection.
+
+    At any time it is in one of these states, told by what it holds:
+
+    | state     | told by                                | deadline            | after it           |
+    |-----------|----------------------------------------|---------------------|--------------------|
+    | idle      | no exchange, empty buffer              | keep_alive          | close              |
+    | head      | no exchange, bytes in the buffer       | head, from 1st byte | 408, close         |
+    | content   | exchange or rest, parser has a framing | body and body_rate  | 408 or cut         |
+    | answering | exchange, content complete             | none                |                    |
+    | blocked   | transport paused writing               | write, no progress  | cut                |
+    | lingering | our side is shut                       | linger              | cut                |
+    """
+
+    __slots__ = (
+        "_advancing", "_backlog", "_body_since", "_discarded", "_in_head", "_lingering", "_reading",
+        "_served", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, group: ChannelGroup) -> None:
+        self.group = group
+        self.parser = RequestParser(group.host.limits, group.tokeniser)
+        self.exchange: H1Exchange | None = None
+        self.paused = False
+        self.half_closed = False
+        self.deadline = NEVER
+        self._reading = True
+        self._advancing = False
+        self._in_head = False
+        self._lingering = False
+        self._served = False
+        self._discarded = 0
+        self._body_since = 0.0
+        self._backlog = 0
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.connection = _ends(transport)
+        self.group.add(self)
+        # A client that connects and says nothing gets as long as one that dribbles a head.
+        self.deadline = self.group.now + self.group.host.timeouts.head
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        parser = self.parser
+        if exchange is None and parser.framing is None:
+            if self._lingering:
+                self._discard(data)
+                return
+            parser.buffer = parser.buffer + data if parser.buffer else data
+            self.advance()
+            return
+        if parser.framing is None:
+            parser.receive(data)
+        else:
+            self._content(data)
+            exchange = self.exchange
+        if self._reading and len(parser.buffer) > READ_AHEAD:
+            self._pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may still read: finish what is in flight, then close."""
+        self.half_closed = True
+        self.parser.eof()
+        exchange = self.exchange
+        if exchange is None or self._lingering:
+            return False
+        exchange.half_closed()
+        return self.exchange is not None or self.transport.get_write_buffer_size() > 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.group.remove(self)
+        exchange, self.exchange = self.exchange, None
+        self.paused = False
+        self.deadline = NEVER
+        if exchange is not None:
+            exchange.lost(ClientDisconnected("the client has left") if exc is None else exc)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._backlog = self.transport.get_write_buffer_size()
+        self.deadline = self.group.now + self.group.host.timeouts.write
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.resumed()
+        elif not self._lingering:
+            self._await_request()
+        else:
+            self.deadline = self.group.now + self.group.host.timeouts.linger
+
+    # Requests in, one at a time.
+
+    def advance(self) -> None:
+        """Dispatch what the buffer holds until an exchange has to wait, or the buffer is used up."""
+        if self._advancing or self._lingering:
+            return
+        self._advancing = True
+        parser, group = self.parser, self.group
+        left = BURST
+        try:
+            while self.exchange is None:
+                request = parser.next()
+                if request is None:
+                    break
+                self._in_head = False
+                self._served = True
+                self.deadline = NEVER
+                self.exchange = exchange = H1Exchange(self, request)
+                request.exchange = exchange
+                request.connection = self.connection
+                if parser.framing is not None:
+                    self._begin_content()
+                group.host.dispatch(exchange)
+                left -= 1
+                if not left:
+                    group.loop.call_soon(self.advance)
+                    break
+        except ProtocolError as error:
+            self.refuse(error)
+        finally:
+            self._advancing = False
+        if self.exchange is None and not self._lingering and not self.transport.is_closing():
+            self._await_request()
+
+    def _await_request(self) -> None:
+        timeouts = self.group.host.timeouts
+        if self.half_closed:
+            self.close()
+        elif self.parser.framing is not None:
+            self.deadline = self.group.now + timeouts.body
+        elif not self.parser.buffer:
+            self._in_head = False
+            if not self.paused:
+                self.deadline = self.group.now + timeouts.keep_alive
+        elif not self._in_head:
+            self._in_head = True
+            self.deadline = self.group.now + timeouts.head
+        if not self._reading:
+            self.resume_reading()
+
+    def _begin_content(self) -> None:
+        self._body_since = self.group.now
+        if not self.parser.expects_continue:
+            self.deadline = self.group.now + self.group.host.timeouts.body
+
+    def _content(self, data: bytes) -> None:
+        """More content of the request that is being answered, or of the last one."""
+        parser, exchange = self.parser, self.exchange
+        try:
+            parser.receive(data)
+        except ProtocolError as error:
+            if exchange is None:
+                self.close()
+            else:
+                exchange.broken(error)
+            return
+        done = parser.framing is None
+        self.deadline = NEVER if done else self.group.now + self.group.host.timeouts.body
+        if exchange is not None:
+            exchange.content_arrived()
+        else:
+            self._discarded += len(data)
+            if self._discarded > DISCARD_MAX:
+                self.close()
+            elif done:
+                self.advance()
+
+    def throttle(self) -> None:
+        """The reader of the content is slower than the client."""
+        if self._reading and not self.half_closed:
+            self._pause_reading()
+            self.deadline = NEVER
+
+    def _pause_reading(self) -> None:
+        self._reading = False
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+            if self.parser.framing is not None:
+                self.deadline = self.group.now + self.group.host.timeouts.body
+
+    # Answers out.
+
+    def finished(self, *, keep: bool) -> None:
+        """The exchange has been answered completely."""
+        self.exchange = None
+        if not keep or self.half_closed:
+            self.close(linger=not self.half_closed)
+            return
+        self._discarded = 0
+        if not self._advancing:
+            if not self._reading:
+                self.resume_reading()
+            self.advance()
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Answer a request that broke the standard, then close."""
+        self._served = True
+        self.exchange = exchange = H1Exchange.for_error(self)
+        exchange.respond(self.group.host.refuse(error))
+
+    def close(self, *, linger: bool = True) -> None:
+        """Close after what was written has left.
+
+        A close with unread bytes in the kernel becomes a reset that can destroy the answer on its way
+        (RFC 9112 9.6): shut our side, then read on until the client closes its own.
+        """
+        self.parser.buffer = b""
+        self.parser.framing = None
+        if self.transport.is_closing():
+            return
+        if not linger or not self._served or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        if self._lingering:
+            return
+        self._lingering = True
+        self._discarded = 0
+        self.deadline = self.group.now + self.group.host.timeouts.linger
+        self._backlog = 0
+        self.transport.write_eof()
+        self.resume_reading()
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded += len(data)
+        if self._discarded > LINGER_MAX:
+            self.abort()
+
+    def cut(self, *, flush: bool) -> None:
+        """The answer broke off: close without an end, by a reset unless what was written shall `flush`."""
+        self.exchange = None
+        self.parser.buffer = b""
+        self.parser.framing = None
+        if flush:
+            self.transport.close()
+        else:
+            self.abort()
+
+    def will_discard(self) -> bool:
+        """Is the rest of the content short enough to be read and forgotten, and already on its way?"""
+        parser, exchange = self.parser, self.exchange
+        if exchange is None or parser.expects_continue or self.half_closed:
+            return False
+        body = exchange.request.body
+        return body.length is not None and body.length - body.received <= DISCARD_MAX
+
+    def abort(self) -> None:
+        """Cut the connection; what is still in the buffer is lost."""
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    # Time.
+
+    def sweep(self, now: float) -> None:
+        if now < self.deadline:
+            if self.parser.framing is not None and self._too_slow(now):
+                self._time_out()
+        elif self.paused:
+            backlog = self.transport.get_write_buffer_size()
+            if backlog == self._backlog:
+                log.info("no progress towards a client that does not read: connection cut")
+                self.abort()
+            else:
+                self._backlog = backlog
+                self.deadline = now + self.group.host.timeouts.write
+        else:
+            self._time_out()
+
+    def _too_slow(self, now: float) -> bool:
+        """Does the content as a whole stay below the least acceptable rate?"""
+        if self.exchange is None or self.deadline == NEVER:
+            return False
+        timeouts = self.group.host.timeouts
+        took = now - self._body_since - timeouts.body
+        return took > 0 and self.exchange.request.body.received < took * timeouts.body_rate
+
+    def _time_out(self) -> None:
+        self.deadline = NEVER
+        exchange = self.exchange
+        if self._lingering:
+            backlog = self.transport.get_write_buffer_size()
+            if not backlog or backlog == self._backlog:
+                self.abort()
+            else:
+                self._backlog = backlog
+                self.deadline = self.group.now + self.group.host.timeouts.linger
+        elif exchange is not None:
+            exchange.broken(ProtocolError(408, "the content did not arrive in time"))
+        elif self._in_head:
+            self.refuse(ProtocolError(408, "the head of the request did not arrive in time"))
+        else:
+            self.transport.close()
+
+    def close_if_idle(self) -> None:
+        if self.exchange is None and not self._lingering and not self.parser.buffer:
+            self.transport.close()
+
+
+def _ends(transport: asyncio.BaseTransport) -> Connection:
+    peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    secure = transport.get_extra_info("sslcontext") is not None
+    if isinstance(peer, tuple) and isinstance(local, tuple):
+        return Connection((_plain(peer[0]), peer[1]), (_plain(local[0]), local[1]), secure=secure)
+    return Connection(path=local if isinstance(local, str) else None, secure=secure)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 client of a dual-stack socket is an IPv4 client."""
+    return address.removeprefix("::ffff:") if "." in address else address

@@ -1,0 +1,1 @@
+"""What HTTP says: values without I/O, clock or threads."""

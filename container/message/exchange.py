@@ -1,0 +1,111 @@
+"""The verbs of one request and its answer, and what a channel needs from its host: Protocols only.
+
+The concrete exchanges live in `channel/`, one a protocol; resources cannot tell them apart.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from container.message.body import SpoolQuota
+from container.message.errors import ProtocolError
+from container.message.fields import FieldBlock
+from container.message.headers import Headers
+from container.message.limits import Limits, Timeouts
+from container.message.request import Request
+from container.message.response import Content, Response
+
+# Called once when the exchange is over: None after a complete answer, else what cut it short.
+CloseObserver = Callable[[Exception | None], None]
+# Called before the head of the answer is encoded; may change the fields.
+HeadHook = Callable[[int, Headers], None]
+
+
+class Exchange(Protocol):
+    """One request being answered.
+
+    Answer it in one of two ways: `respond` (or `reply`), or `start`, any number of `write`, `end`. Verbs
+    that come after the client has left do nothing; verbs out of order raise ExchangeStateError.
+    """
+
+    request: Request
+    status: int  # of the answer, 0 before its head
+    bytes_sent: int  # of its content
+    started: bool
+    ended: bool
+    disconnected: bool  # the client has closed its side, or left
+
+    @property
+    def expects_continue(self) -> bool:
+        """The client holds its content back until it is asked for (RFC 9110 10.1.1)."""
+
+    @property
+    def gone(self) -> bool:
+        """Nothing that is written now can reach the client: it has left, or the exchange has ended."""
+
+    def respond(self, response: Response) -> None:
+        """Answer with a value; a streamed body is sent by a task of the exchange."""
+
+    def reply(self, status: int, block: FieldBlock, body: bytes = b"", reason: str = "") -> None:
+        """The whole answer in one write."""
+
+    def inform(self, status: int, headers: Headers | None = None) -> None:
+        """An interim response, such as 103 Early Hints (RFC 9110 15.2); nothing to an HTTP/1.0 client."""
+
+    def start(self, status: int, block: FieldBlock, reason: str = "") -> None:
+        """The head of a streamed answer. It leaves with the first content or with the end."""
+
+    def write(self, data: bytes) -> bool:
+        """More content; empty data sends the head alone. False when the writer should `await drain()`."""
+
+    def stream(self, body: Content) -> None:
+        """After `start`: send an iterable as it yields, by a task of the exchange, then end; closes it."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough. Raises ClientDisconnected when it has gone."""
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        """Call back once as soon as the client takes more (at once when it does), or has left."""
+
+    def end(self) -> None:
+        """The answer is complete."""
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Give up: the connection is cut so that the client cannot take the answer for complete."""
+
+    async def receive(self) -> None:
+        """Wait for more of the request's content, or its end; asks a client that expects it to continue.
+
+        Raises ClientDisconnected or ProtocolError when the rest will not come.
+        """
+
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        """Call back once as soon as `receive` would not wait."""
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        """Spool the content and call back when all of it is there; never, when it will not come."""
+
+    def on_close(self, observer: CloseObserver) -> None:
+        """Tell `observer` once: None after a complete answer, ClientDisconnected as soon as the client has
+        closed its side (a client that only half-closed still gets its answer), at once if that was before."""
+
+    def before_head(self, hook: HeadHook) -> None:
+        """Let `hook` change the fields of the answer, whoever gives it."""
+
+
+class Host(Protocol):
+    """What a channel serves: it knows neither tree nor site."""
+
+    limits: Limits
+    timeouts: Timeouts
+    quota: SpoolQuota
+    log: Callable[["Exchange"], None] | None
+    """The access log's ear: told of every exchange that is over; None when nobody listens."""
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Answer the request of `exchange`, now or later; never raises."""
+
+    def refuse(self, error: ProtocolError) -> Response:
+        """The answer to a request that broke the standard."""
+
+    def failed(self, exchange: Exchange, error: BaseException) -> None:
+        """An answer broke while it was being streamed: log it."""

@@ -1,0 +1,125 @@
+"""Header fields on their way out: checked, encoded and classified once a block (RFC 9110 5).
+
+Hot path: encoded lines are interned, so a field that an application sends with every response costs one
+dictionary look-up. What a name or value may contain is decided here and nowhere else: a CR or LF never
+passes, so no application of any kind can split a response.
+
+Fields that came in are plain `(lower-case name, value)` pairs of bytes, made by `protocol/`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# field-value: VCHAR, obs-text, SP and HTAB; no other control (RFC 9110 5.5).
+VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+Pair = tuple[str, str]
+
+# What a block holds, as bits of FieldBlock.kinds.
+CONTENT_LENGTH = 1
+CONTENT_TYPE = 2
+DATE = 4
+SERVER = 8
+CLOSE = 16
+_HOP = 32
+
+_KINDS = {
+    b"content-length": CONTENT_LENGTH,
+    b"content-type": CONTENT_TYPE,
+    b"date": DATE,
+    b"server": SERVER,
+    # The framing of the connection is the channel's own: these never come from an application.
+    b"connection": _HOP,
+    b"keep-alive": _HOP,
+    b"proxy-connection": _HOP,
+    b"transfer-encoding": _HOP,
+    b"te": _HOP,
+    b"upgrade": _HOP,
+    b"trailer": _HOP,
+}
+_PRIVATE = (b"set-cookie", b"authorization", b"location", b"etag")
+_INTERNED_MAX = 1024
+_INTERNED_SIZE = 256
+
+_lines: dict[Pair, tuple[bytes, int]] = {}
+
+
+class FieldBlock:
+    """A checked header section: `lines` as it goes out by HTTP/1.1, `fields` as text for all others.
+
+    `kinds` tells which special fields are inside; `length` is the Content-Length, or -1 without one (the
+    line itself is left out of `lines`: the channel writes the length it keeps to).
+    """
+
+    __slots__ = ("fields", "kinds", "length", "lines")
+
+    def __init__(self, fields: Sequence[Pair], lines: bytes, kinds: int, length: int) -> None:
+        self.fields = fields
+        self.lines = lines
+        self.kinds = kinds
+        self.length = length
+
+
+def encode_fields(fields: Sequence[Pair]) -> FieldBlock:
+    """Check and encode `(name, value)` pairs of text; values are latin-1 (PEP 3333, RFC 9110 5.5).
+
+    Hop-by-hop fields are left out; `Connection: close` becomes the CLOSE kind. Raises ValueError naming
+    the field that cannot go to the wire.
+    """
+    lines = []
+    kinds = 0
+    length = -1
+    known = _lines.get
+    for pair in fields:
+        line, kind = known(pair) or _encode(pair)
+        if kind:
+            kinds |= kind
+            if kind == CONTENT_LENGTH:
+                length = _content_length(pair[1], length)
+                continue
+        lines.append(line)
+    return FieldBlock(fields, b"".join(lines), kinds, length)
+
+
+def _encode(pair: Pair) -> tuple[bytes, int]:
+    """Line and kind of one field that is not interned yet; interns it when it is likely to come again."""
+    name_text, value_text = pair
+    try:
+        name, value = name_text.encode("latin-1"), value_text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"expected latin-1 text in field {name_text!r}, got {value_text!r}") from None
+    if TOKEN.fullmatch(name) is None:
+        raise ValueError(f"expected a token as field name, got {name_text!r}")
+    if VALUE.fullmatch(value) is None:
+        raise ValueError(f"expected no control characters in field {name_text!r}, got {value_text!r}")
+    lower = name.lower()
+    kind = _KINDS.get(lower, 0)
+    line = name + b": " + value.strip(b" \t") + b"\r\n"
+    if kind == _HOP:
+        closes = lower == b"connection" and b"close" in list_tokens([value])
+        line, kind = b"", CLOSE if closes else 0
+    if len(line) <= _INTERNED_SIZE and lower not in _PRIVATE:
+        if len(_lines) >= _INTERNED_MAX:
+            _lines.clear()
+        _lines[pair] = line, kind
+    return line, kind
+
+
+def _content_length(text: str, seen: int) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"expected digits as Content-Length, got {text!r}")
+    length = int(text)
+    if seen not in (-1, length):
+        raise ValueError(f"expected one Content-Length, got {seen} and {length}")
+    return length
+
+
+def list_tokens(values: Iterable[bytes]) -> list[bytes]:
+    """The lower-case members of a comma-separated list field that may span several lines (RFC 9110 5.6.1)."""
+    return [
+        member for value in values for part in value.split(b",") if (member := part.strip(b" \t").lower())
+    ]
+
+
+NO_FIELDS = encode_fields(())

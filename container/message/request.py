@@ -1,0 +1,290 @@
+"""What came: one request as a value (RFC 9110, RFC 9112 3), whatever protocol carried it.
+
+Text policy: names are str; whatever is called `raw_*` is bytes as received. Text of fields is latin-1,
+text of paths and queries UTF-8 with U+FFFD for what is not. Hot path: nothing is decoded that nobody asked
+for. Answering is the exchange's work; finding the resource is `tree/traverse.py`'s, which moves `consumed`.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from container.message.body import Body
+from container.message.connection import Connection
+from container.message.headers import Headers
+
+if TYPE_CHECKING:
+    from container.message.exchange import Exchange
+    from container.message.forms import FormData, FormLimits, Params
+    from container.message.url import URLs
+
+
+class Request:
+    """One request.
+
+    `method` as sent, case-sensitive. `target` is the request target as sent, `raw_path` and `raw_query` its
+    parts (`raw_path` is `*` or an authority for those forms). `http_version` is "1.0" or "1.1".
+    `raw_headers` are `(lower-case name, value)` in order. `consumed` is how many bytes of `raw_path` the
+    traversal has used up: what comes before is `script_name`, the rest `path_info`.
+    """
+
+    __slots__ = (
+        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "method", "raw_headers",
+        "raw_path", "raw_query", "raw_target", "site",
+    )  # fmt: skip
+
+    exchange: "Exchange"
+    connection: Connection
+    site: object
+
+    def __init__(
+        self,
+        method: str,
+        raw_target: bytes,
+        raw_path: bytes,
+        raw_query: bytes,
+        http_version: str,
+        raw_headers: list[tuple[bytes, bytes]],
+        body: Body,
+    ) -> None:
+        self.method = method
+        self.raw_target = raw_target
+        self.raw_path = raw_path
+        self.raw_query = raw_query
+        self.http_version = http_version
+        self.raw_headers = raw_headers
+        self.body = body
+        self.consumed = 0
+        self._lazy: dict[str, Any] | None = None
+
+    # Fields.
+
+    def raw_header(self, name: bytes) -> bytes | None:
+        """The last value of `name` (lower-case)."""
+        value = None
+        for candidate, found in self.raw_headers:
+            if candidate == name:
+                value = found
+        return value
+
+    @property
+    def headers(self) -> Headers:
+        """All fields, read-only."""
+        lazy = self._cache()
+        if "headers" not in lazy:
+            text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw_headers]
+            lazy["headers"] = Headers(text, frozen=True)
+        headers: Headers = lazy["headers"]
+        return headers
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name (RFC 6265 5.4); malformed pairs are left out."""
+        lazy = self._cache()
+        if "cookies" not in lazy:
+            from container.message.cookies import parse_cookies
+
+            lazy["cookies"] = parse_cookies(self.headers.get_all("cookie"))
+        cookies: dict[str, str] = lazy["cookies"]
+        return cookies
+
+    @property
+    def authorization(self) -> tuple[str, str]:
+        """User and password of Basic authentication (RFC 7617); empty strings without it."""
+        from container.message.authorization import parse_basic
+
+        return parse_basic(self.headers.get("authorization"))
+
+    # The target.
+
+    @property
+    def path(self) -> str:
+        """The whole path, percent-decoded. Use the segments to tell `/` from `%2F`."""
+        return decode_segment(self.raw_path)
+
+    @property
+    def query_string(self) -> str:
+        """What follows the first `?`, as sent."""
+        return self.raw_query.decode("latin-1")
+
+    @property
+    def args(self) -> "Params":
+        """The query's arguments: repeated keys kept, `&` the only separator, `?s` means `s=""`."""
+        lazy = self._cache()
+        if "args" not in lazy:
+            from container.message.forms import parse_query
+
+            lazy["args"] = parse_query(self.raw_query)
+        args: Params = lazy["args"]
+        return args
+
+    @property
+    def script_name(self) -> str:
+        """The path up to here, percent-decoded: where the current resource is mounted."""
+        return decode_segment(self.raw_path[: self.consumed])
+
+    @property
+    def path_info(self) -> str:
+        """The rest of the path, percent-decoded, with its leading slash."""
+        return decode_segment(self.raw_path[self.consumed :])
+
+    @property
+    def prepath(self) -> tuple[str, ...]:
+        """Decoded segments up to here."""
+        return tuple(_segments(self.raw_path[: self.consumed]))
+
+    @property
+    def postpath(self) -> tuple[str, ...]:
+        """Decoded segments still to be looked up; a trailing slash gives a last empty one."""
+        return tuple(_segments(self.raw_path[self.consumed :]))
+
+    # The two ends.
+
+    @property
+    def host(self) -> str:
+        """The authority the client asked for, `name` or `name:port`; the local address when it sent none."""
+        lazy = self._cache()
+        if "host" in lazy:
+            replaced: str = lazy["host"]
+            return replaced
+        value = self.raw_header(b"host")
+        if value:
+            return value.decode("latin-1")
+        server = self.connection.server
+        if server is None:
+            return "localhost"
+        name = f"[{server[0]}]" if ":" in server[0] else server[0]
+        return f"{name}:{server[1]}"
+
+    @property
+    def hostname(self) -> str:
+        """`host` without port and without the brackets of an IPv6 literal."""
+        return split_authority(self.host)[0]
+
+    @property
+    def port(self) -> int:
+        """The port of `host`; the scheme's own when it names none."""
+        return split_authority(self.host)[1] or (443 if self.is_secure else 80)
+
+    @property
+    def is_secure(self) -> bool:
+        lazy = self._lazy
+        if lazy is not None and "secure" in lazy:
+            return bool(lazy["secure"])
+        return self.connection.secure
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.is_secure else "http"
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The peer's address and port; None on a UNIX socket."""
+        return self.connection.client
+
+    def set_host(self, host: str, port: int | None = None, *, secure: bool | None = None) -> None:
+        """Say what the outside world calls this server: a port is shown unless it is the scheme's own."""
+        lazy = self._cache()
+        if secure is not None:
+            lazy["secure"] = secure
+        default = 443 if self.is_secure else 80
+        name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        lazy["host"] = name if port in (None, default) else f"{name}:{port}"
+
+    @property
+    def urls(self) -> "URLs":
+        """Absolute URLs and relative links from here."""
+        from container.message.url import URLs
+
+        return URLs(self)
+
+    def remember_root(self) -> None:
+        """Remember the directory of the current resource as the root that `urls.root` speaks of."""
+        here = self.raw_path[: self.consumed]
+        self._cache()["root"] = here[: here.rfind(b"/")]
+
+    @property
+    def remembered_root(self) -> bytes | None:
+        """The raw path that `remember_root` kept."""
+        root: bytes | None = (self._lazy or {}).get("root")
+        return root
+
+    # Content. What was read once stays readable by the same method.
+
+    async def read(self) -> bytes:
+        """The whole content in memory.
+
+        Raises ClientDisconnected when it does not come, ProtocolError when it is malformed.
+        """
+        lazy = self._cache()
+        if "content" not in lazy:
+            parts = [chunk async for chunk in self.stream()]
+            lazy["content"] = b"".join(parts)
+        content: bytes = lazy["content"]
+        return content
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The content as it arrives, once."""
+        body = self.body
+        while True:
+            if body.held:
+                yield body.take()
+            elif body.complete:
+                return
+            else:
+                await self.exchange.receive()
+
+    async def json(self) -> object:
+        """The content as JSON. Raises HTTPError(400) when it is not."""
+        import json
+
+        from container.message.errors import HTTPError
+
+        try:
+            value: object = json.loads(await self.read())
+        except (ValueError, RecursionError) as error:
+            raise HTTPError(400, "expected JSON content") from error
+        return value
+
+    async def form(self, limits: "FormLimits | None" = None) -> "FormData":
+        """The form in the content, urlencoded or multipart. Raises FormError: 415, 400 or 413."""
+        lazy = self._cache()
+        if "form" not in lazy:
+            from container.message.forms import FormLimits, FormParser
+
+            parser = FormParser(self.headers.get("content-type") or "", limits=limits or FormLimits())
+            async for chunk in self.stream():
+                parser.feed(chunk)
+            lazy["form"] = parser.finish()
+        form: FormData = lazy["form"]
+        return form
+
+    def _cache(self) -> dict[str, Any]:
+        if self._lazy is None:
+            self._lazy = {}
+        return self._lazy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.raw_target.decode('latin-1')} HTTP/{self.http_version}>"
+
+
+def decode_segment(raw: bytes) -> str:
+    """Percent-decoded UTF-8 text of a path or a segment of one."""
+    if b"%" in raw:
+        raw = unquote_to_bytes(raw)
+    return raw.decode("utf-8", "replace")
+
+
+def split_authority(authority: str) -> tuple[str, int | None]:
+    """Name without brackets, and port or None, of `name[:port]`."""
+    if authority.startswith("["):
+        name, _, rest = authority[1:].partition("]")
+        port = rest[1:]
+    else:
+        name, _, port = authority.partition(":")
+    return name, int(port) if port.isdigit() else None
+
+
+def _segments(raw: bytes) -> Iterator[str]:
+    if raw:
+        yield from map(decode_segment, raw.removeprefix(b"/").split(b"/"))

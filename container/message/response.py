@@ -1,0 +1,93 @@
+"""What to say: a status, fields and content. A value: it may be built once and returned for ever.
+
+Hot path: a Response whose content is bytes is encoded on its first send and is frozen from then on.
+Sending it is the exchange's work; error pages are made in `tree/pages.py`.
+"""
+
+import json
+from collections.abc import AsyncIterable, Iterable
+from typing import Self
+
+from container.message.fields import FieldBlock
+from container.message.headers import Headers, HeaderSource
+from container.message.status import check_status
+
+Content = bytes | Iterable[bytes] | AsyncIterable[bytes]
+
+HTML = "text/html; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+
+class Response:
+    """A final response (RFC 9110 15).
+
+    `body`: bytes are sent with their length; str is encoded as UTF-8; a sync or async iterable of bytes is
+    streamed as it yields, and closed. Iterables are used once: build a new Response for every request.
+    Content without a Content-Type is `text/html; charset=utf-8`.
+    """
+
+    __slots__ = ("body", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        body: Content | str = b"",
+        status: int = 200,
+        headers: HeaderSource = None,
+        *,
+        content_type: str | None = None,
+        reason: str = "",
+    ) -> None:
+        self.status = check_status(status)
+        self.reason = reason
+        self.headers = Headers(headers)
+        self.body: Content = body.encode() if isinstance(body, str) else body
+        if content_type is not None:
+            self.headers.set("Content-Type", content_type)
+        elif not (isinstance(self.body, bytes) and not self.body) and "Content-Type" not in self.headers:
+            self.headers.add("Content-Type", HTML)
+
+    def block(self) -> FieldBlock:
+        """The encoded header section. Raises ValueError when a field cannot go to the wire."""
+        return self.headers.freeze()
+
+    def copy(self) -> "Response":
+        """An equal response that can still be changed."""
+        clone = Response.__new__(type(self))
+        clone.status, clone.reason, clone.body = self.status, self.reason, self.body
+        clone.headers = self.headers.copy()
+        return clone
+
+    @classmethod
+    def html(cls, text: str, status: int = 200, headers: HeaderSource = None) -> Self:
+        return cls(text, status, headers, content_type=HTML)
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, headers: HeaderSource = None) -> Self:
+        return cls(text, status, headers, content_type=TEXT)
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, headers: HeaderSource = None) -> Self:
+        """`value` as JSON (RFC 8259), compact, UTF-8. Raises TypeError for what JSON cannot say."""
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return cls(text, status, headers, content_type=JSON)
+
+    @classmethod
+    def redirect(cls, url: str, status: int = 302) -> Self:
+        """A redirection (RFC 9110 15.4) with a short page for those who do not follow it.
+
+        `url` may be relative; characters a URI cannot hold are percent-encoded, so a target taken from a
+        request cannot break out of its field.
+        """
+        from html import escape
+        from urllib.parse import quote
+
+        if status not in (301, 302, 303, 307, 308):
+            raise ValueError(f"expected a redirect status (301, 302, 303, 307 or 308), got {status}")
+        location = quote(url, safe="%/:?#[]@!$&'()*+,;=~-._")
+        page = f'<!doctype html>\n<title>Redirect</title>\n<p>See <a href="{escape(location)}">{escape(location)}</a>.\n'
+        return cls(page, status, {"Location": location}, content_type=HTML)
+
+    def __repr__(self) -> str:
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else "streamed"
+        return f"<Response {self.status} {size}>"

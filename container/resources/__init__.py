@@ -1,0 +1,1 @@
+"""What can be mounted, one kind a file."""

@@ -1,0 +1,257 @@
+"""One run of a WSGI application (PEP 3333): from its environ to `close()`.
+
+Hot path. An application that returns a list, or one piece that its Content-Length announces, crosses from
+the thread to the loop once; anything else streams, and its thread waits while the client does not read.
+Each method says which thread calls it.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from container.message.errors import ClientDisconnected
+from container.message.exchange import Exchange
+from container.message.fields import FieldBlock, Pair, encode_fields
+from container.resources.wsgi.environ import make_environ
+
+if TYPE_CHECKING:
+    from container.resources.wsgi.resource import WSGIResource
+
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
+WSGIApplication: TypeAlias = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+# What a thread may have handed over that the client has not taken, in bytes.
+WINDOW: Final = 128 * 1024
+_STATUSES_MAX: Final = 256
+_statuses: dict[str, tuple[int, str]] = {}
+
+
+class WSGICall:
+    """The application is run by `run` in a thread; what it says is carried to the exchange by `delivered`.
+
+    `status`, `reason` and `block` are what start_response was told; `whole` is the content of an answer that
+    is complete; `error` what the application raised.
+    """
+
+    __slots__ = (
+        "_changed", "_finished", "_outstanding", "_pieces", "_streaming", "_waiting",
+        "abandoned", "block", "deadline", "error", "exchange", "reason", "resource", "started", "status",
+        "thread", "whole",
+    )  # fmt: skip
+
+    def __init__(self, resource: "WSGIResource", exchange: Exchange) -> None:
+        self.resource = resource
+        self.exchange = exchange
+        self.abandoned = False
+        self.started = False
+        self.deadline = 0.0
+        self.thread = 0
+        self.whole: bytes | None = None
+        self.error: BaseException | None = None
+        self.block: FieldBlock | None = None
+        self._streaming = False
+
+    # In the application's thread.
+
+    def run(self) -> None:
+        if self.exchange.gone:  # the client left while the request was queued
+            self.resource.pool.deliver(self)
+            return
+        if self.resource.request_timeout is not None:
+            self.thread = threading.get_ident()
+        self.started = True
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
+            self.error = error
+        if self._streaming:
+            self._finished = True
+        self.resource.pool.deliver(self)
+
+    def _run(self) -> None:
+        result = self.begin()
+        try:
+            if result.__class__ is list or result.__class__ is tuple:
+                self._send_whole(result)  # type: ignore[arg-type]  # it is a list or a tuple
+            else:
+                self._send_pieces(result)
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def begin(self) -> Iterable[bytes]:
+        """Call the application."""
+        resource = self.resource
+        request = self.exchange.request
+        environ = make_environ(request, resource.base)
+        environ["wsgi.input"] = resource.input_for(self)
+        if not request.body.length and request.body.received and request.body.complete:
+            # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
+            environ["CONTENT_LENGTH"] = str(request.body.received)
+        environ["container.client_disconnected"] = self.client_disconnected
+        return resource.app(environ, self.start_response)
+
+    def _send_whole(self, result: Sequence[bytes]) -> None:
+        data = result[0] if len(result) == 1 else b"".join(result)
+        if data.__class__ is not bytes:
+            raise TypeError(f"expected bytes from the application, got {type(data).__name__}")
+        if self._streaming:
+            self._send(data)
+        elif self.block is None:
+            raise RuntimeError("expected the application to call start_response before its first content")
+        else:
+            self.whole = data
+
+    def _send_pieces(self, result: Iterable[bytes]) -> None:
+        """An iterable of unknown length: send each piece as it comes, unless the first is all there is."""
+        for data in result:
+            if not data:
+                continue
+            if data.__class__ is not bytes:
+                raise TypeError(f"expected bytes from the application, got {type(data).__name__}")
+            if self.block is None:
+                raise RuntimeError("expected the application to call start_response before its first content")
+            if not self._streaming and self.whole is None and self.block.length == len(data):
+                self.whole = data
+                self.resource.pool.deliver(self)
+            else:
+                self._send(data)
+        if self.block is None:
+            raise RuntimeError("expected the application to call start_response, got an empty answer without it")
+        if self.whole is None and not self._streaming:
+            self.whole = b""
+
+    def start_response(
+        self, status: str, headers: Sequence[Pair], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        if exc_info is not None:
+            try:
+                if self._streaming or self.whole is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self.block is not None:
+            raise AssertionError("expected start_response once, or again with exc_info (PEP 3333)")
+        self.status, self.reason = _statuses.get(status) or _parse_status(status)
+        self.block = encode_fields(_checked(headers))
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """The imperative way to send content (PEP 3333)."""
+        if data.__class__ is not bytes:
+            raise TypeError(f"expected bytes for write(), got {type(data).__name__}")
+        self._send(data)
+
+    def client_disconnected(self) -> bool:
+        """For applications that want to know whether anybody still waits for their answer."""
+        return self.exchange.disconnected
+
+    def _send(self, data: bytes) -> None:
+        """Hand a piece over; wait while the client takes no more. Raises ClientDisconnected when it is gone."""
+        if self.whole is not None:
+            raise ValueError("expected no content beyond the announced Content-Length: cut off")
+        if not self._streaming:
+            self._changed = threading.Condition()
+            self._pieces: deque[bytes] = deque()
+            self._outstanding = 0
+            self._waiting = False
+            self._finished = False
+            self._streaming = True
+        if self.exchange.gone or self.abandoned:
+            raise ClientDisconnected("the client has left")
+        with self._changed:
+            self._pieces.append(data)
+            self._outstanding += len(data)
+        self.resource.pool.deliver(self)
+        if self._outstanding > WINDOW:
+            with self._changed:
+                self._waiting = True
+                while self._outstanding > WINDOW and not self.exchange.gone and not self.abandoned:
+                    self._changed.wait()
+                self._waiting = False
+
+    # On the loop.
+
+    def delivered(self) -> None:
+        exchange = self.exchange
+        whole = self.whole
+        if self._streaming:
+            self._pump()
+        elif whole is not None and not exchange.started and not self.abandoned:
+            try:
+                exchange.reply(self.status, self.block, whole, self.reason)  # type: ignore[arg-type]  # set with whole
+            except Exception as error:  # noqa: BLE001  # a hook of the tree raised
+                self.resource.fail(exchange, error)
+            if self.error is not None:
+                self._fail(self.error)
+        elif self.error is not None:
+            self._fail(self.error)
+        self.resource.finished(self)
+
+    def _pump(self) -> None:
+        """Write what the thread has handed over, as far as the client takes it."""
+        exchange = self.exchange
+        if not exchange.started and not exchange.gone:
+            assert self.block is not None, "write() came from start_response"
+            exchange.start(self.status, self.block, self.reason)
+        pieces = self._pieces
+        while pieces and not exchange.gone:
+            data = pieces.popleft()
+            flowing = exchange.write(data)
+            with self._changed:
+                self._outstanding -= len(data)
+                if self._waiting and flowing:
+                    self._changed.notify()
+            if not flowing:
+                exchange.when_writable(self._pump)
+                return
+        self.release()
+        if self._finished and not exchange.gone:
+            if self.error is None:
+                exchange.end()
+            else:
+                self._fail(self.error)
+
+    def release(self) -> None:
+        """Let a waiting thread look again."""
+        if self._streaming and self._waiting:
+            with self._changed:
+                self._changed.notify()
+
+    def _fail(self, error: BaseException) -> None:
+        exchange = self.exchange
+        if isinstance(error, ClientDisconnected) and exchange.gone:
+            return
+        if exchange.gone:
+            self.resource.log_late(exchange, error)
+        else:
+            self.resource.fail(exchange, error)
+
+
+def _parse_status(status: str) -> tuple[int, str]:
+    """Code and phrase of a WSGI status such as `"200 OK"`. The error goes to the application."""
+    if not isinstance(status, str):
+        raise TypeError(f"expected text as status, got {type(status).__name__}")
+    digits, space, reason = status.partition(" ")
+    if not (len(digits) == 3 and digits.isascii() and digits.isdigit() and int(digits) >= 200):
+        raise ValueError(f'expected a status such as "200 OK", got {status!r}')
+    if not space or not all(" " <= character <= "\xff" and character != "\x7f" for character in reason):
+        raise ValueError(f'expected a status such as "200 OK", with a phrase, got {status!r}')
+    if len(_statuses) >= _STATUSES_MAX:
+        _statuses.clear()
+    parsed = _statuses[status] = int(digits), reason
+    return parsed
+
+
+def _checked(headers: Sequence[Pair]) -> Sequence[Pair]:
+    """`headers` if they are a list of pairs of text (PEP 3333). The error goes to the application."""
+    if headers.__class__ is not list:
+        raise TypeError(f"expected a list of headers, got {type(headers).__name__}")
+    for pair in headers:
+        if pair.__class__ is not tuple or len(pair) != 2 or pair[0].__class__ is not str or pair[1].__class__ is not str:
+            raise TypeError(f"expected (name, value) tuples of text as headers, got {pair!r}")
+    return headers

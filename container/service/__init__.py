@@ -1,0 +1,1 @@
+"""The process: listening, serving, draining, stopping."""

@@ -1,0 +1,1 @@
+"""From a path to an answer: resources, traversal, sites."""

@@ -1,0 +1,261 @@
+"""A Site: a tree, its limits and its log, and the only place that asks what `render` gave back.
+
+Hot path. A Site is what channels serve (the Host of `message/exchange.py`), or it is mounted in the tree of
+another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s.
+"""
+
+import logging
+from asyncio import Task, get_running_loop
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from inspect import isawaitable
+
+from container.message.body import SpoolQuota
+from container.message.errors import ClientDisconnected, HTTPError, ProtocolError
+from container.message.exchange import Exchange
+from container.message.fields import encode_fields
+from container.message.headers import Headers, HeaderSource
+from container.message.limits import Limits, Timeouts
+from container.message.request import Request
+from container.message.response import Response
+from container.tree.pages import error_page, traceback_page
+from container.tree.resource import Answer, Resource
+from container.tree.traverse import resolve
+
+log = logging.getLogger("container.site")
+
+# Makes the page of one status: gets the request and the HTTPError (or the exception behind a 500).
+ErrorRenderer = Callable[[Request, Exception], Response]
+
+
+class Site(Resource):
+    """A tree of resources and what holds for all of it.
+
+    `root`: the resource at `/`. `headers`: added to every response the site produces. `error_pages`: by
+    status, a Response or a function that makes one. `display_tracebacks`: 500 pages show the traceback; for
+    development only. `limits`, `timeouts`: of every connection that serves this site. `access_log`: told of
+    every exchange.
+
+    Mounted inside another tree, a Site keeps its headers and error pages, and answers requests for its
+    mount point without trailing slash by a redirect.
+    """
+
+    is_transparent = True
+
+    def __init__(
+        self,
+        root: Resource,
+        *,
+        headers: HeaderSource = None,
+        error_pages: Mapping[int, Response | ErrorRenderer] | None = None,
+        display_tracebacks: bool = False,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        access_log: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        if not isinstance(root, Resource):
+            raise TypeError(f"expected a Resource as root of a Site, got {root!r}")
+        self.root = root
+        self.headers = Headers(headers)
+        encode_fields(self.headers.items())  # an illegal field is an error now, not with every response
+        self.error_pages = dict(error_pages or {})
+        self.display_tracebacks = display_tracebacks
+        self.limits = limits or Limits()
+        self.timeouts = timeouts or Timeouts()
+        self.quota = SpoolQuota(self.limits.spool_quota)
+        self.log = access_log
+        # The loop keeps only weak references to tasks.
+        self._tasks: set[Task[None]] = set()
+
+    # The Host of channels.
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Answer the request of `exchange`, now or later. Never raises."""
+        request = exchange.request
+        answer: object
+        try:
+            if request.raw_path[:1] != b"/":
+                answer = self._answer_odd_target(exchange)
+            else:
+                resource = resolve(self, request)
+                answer = resource.render(request) if isinstance(resource, Resource) else self._below(resource, request)
+        except Exception as error:  # noqa: BLE001  # resources are the application's code
+            self.fail(exchange, error)
+            return
+        if answer.__class__ is Response:
+            try:
+                exchange.respond(answer)  # type: ignore[arg-type]  # it is a Response
+            except Exception as error:  # noqa: BLE001  # a field of it may be illegal, a hook may raise
+                self.fail(exchange, error)
+        elif answer is not exchange:
+            self._settle(exchange, answer)
+
+    def refuse(self, error: ProtocolError) -> Response:
+        """The answer to a request that could not be read."""
+        response = error_page(error.status, error.message)
+        for name, value in self.headers.items():
+            response.headers.add(name, value)
+        if error.status == 405:
+            response.headers.add("Allow", "OPTIONS")
+        return response
+
+    def failed(self, exchange: Exchange, error: BaseException) -> None:
+        """An answer broke while it was being streamed."""
+        log.error("%s broke off after %d bytes", exchange.request, exchange.bytes_sent, exc_info=error)
+
+    # A Site inside a tree, and at its top.
+
+    def enter(self, request: Request) -> Resource:
+        request.site = self
+        if len(self.headers):
+            request.exchange.before_head(self._add_headers)
+        if request.consumed and request.consumed >= len(request.raw_path):
+            return _SLASH
+        return self.root
+
+    async def start(self) -> None:
+        """Start every resource of the tree, the root first; those started are stopped when one fails."""
+        started: list[Resource] = []
+        try:
+            for resource in self.resources():
+                await resource.start()
+                started.append(resource)
+        except BaseException:
+            for resource in reversed(started):
+                await resource.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop every resource, last first; one that fails does not keep the others from stopping."""
+        for resource in reversed(list(self.resources())):
+            try:
+                await resource.stop()
+            except Exception:  # foreign code
+                log.exception("%r did not stop cleanly", resource)
+
+    def resources(self) -> list[Resource]:
+        """Every resource of the tree, once, the root first."""
+        below = [resource for _, resource in self.root.walk()]
+        return list(dict.fromkeys([self.root, *below]))
+
+    def error_response(self, request: Request, status: int, detail: str = "") -> Response:
+        """The page this site shows for `status`."""
+        return self._error_page(request, HTTPError(status, detail))
+
+    # What came back.
+
+    def _settle(self, exchange: Exchange, answer: object) -> None:
+        """Anything but a plain Response: make it one, now or when it has been awaited."""
+        if isawaitable(answer):
+            task: Task[None] = get_running_loop().create_task(self._await_answer(exchange, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        try:
+            exchange.respond(as_response(answer))
+        except Exception as error:  # noqa: BLE001  # the answer is the application's
+            self.fail(exchange, error)
+
+    async def _await_answer(self, exchange: Exchange, answer: Awaitable[object]) -> None:
+        try:
+            result = await answer
+            if result is not exchange:
+                exchange.respond(as_response(result))
+        except ClientDisconnected:
+            exchange.abort()
+        except ProtocolError as error:
+            # The content was malformed: the channel has answered already, if that was possible.
+            log.info("%s: %s", exchange.request, error)
+            exchange.abort()
+        except Exception as error:  # noqa: BLE001  # resources are the application's code
+            self.fail(exchange, error)
+
+    async def _below(self, resource: Awaitable[Resource], request: Request) -> Answer:
+        """Go on where traversal had to wait."""
+        answer = (await resource).render(request)
+        if isawaitable(answer):
+            answer = await answer
+        return answer  # type: ignore[return-value]  # isawaitable narrows too little
+
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Rendering raised `error`: answer with its page if nothing was sent, else cut the connection.
+
+        Anything but an HTTPError is logged with its traceback.
+        """
+        request = exchange.request
+        site = getattr(request, "site", self)
+        if not isinstance(error, HTTPError):
+            log.error("%s failed", request, exc_info=error)
+        if exchange.started:
+            exchange.abort()
+            return
+        try:
+            exchange.respond(site._error_page(request, error))
+        except Exception as second:  # noqa: BLE001  # error pages may be the application's code
+            log.error("the error page for %s failed", request, exc_info=second)
+            if exchange.started:
+                exchange.abort()
+            else:
+                exchange.respond(error_page(500))
+
+    def _error_page(self, request: Request, error: Exception) -> Response:
+        status = error.status if isinstance(error, HTTPError) else 500
+        detail = error.detail if isinstance(error, HTTPError) else ""
+        own = self.error_pages.get(status)
+        if own is not None:
+            response = own if isinstance(own, Response) else own(request, error)
+        elif self.display_tracebacks and not isinstance(error, HTTPError):
+            response = traceback_page(error)
+        else:
+            response = error_page(status, detail, request=request)
+        if isinstance(error, HTTPError) and error.headers:
+            response = response.copy()
+            for name, value in error.headers.items():
+                response.headers.set(name, value)
+        return response
+
+    def _answer_odd_target(self, exchange: Exchange) -> Response:
+        """Targets that name no resource: `*` of OPTIONS is the server itself, CONNECT wants a proxy."""
+        request = exchange.request
+        request.site = self
+        if request.method == "OPTIONS":
+            return Response()
+        raise HTTPError(501, "this server is no proxy")
+
+    def _add_headers(self, status: int, headers: Headers) -> None:
+        for name, value in self.headers.items():
+            headers.add(name, value)
+
+
+def as_response(answer: object) -> Response:
+    """A Response from what a resource may give back. Raises TypeError without showing the value."""
+    if isinstance(answer, Response):
+        return answer
+    if isinstance(answer, (str, bytes)):
+        return Response(answer)
+    if isinstance(answer, (AsyncIterable, Iterable)) and not isinstance(answer, (Mapping, list, tuple, set)):
+        return Response(answer)
+    raise TypeError(f"expected a Response, text, bytes or an iterator of bytes, got {type(answer).__name__}")
+
+
+class _SlashRedirect(Resource):
+    """Sends the client from `/mount` to `/mount/`: relative, so that no target can lead elsewhere."""
+
+    is_leaf = True
+
+    def render(self, request: Request) -> Response:
+        return slash_redirect(request)
+
+
+_SLASH = _SlashRedirect()
+
+
+def slash_redirect(request: Request, status: int = 301) -> Response:
+    """From a path without to the same with a trailing slash, query kept.
+
+    The Location is relative to the last segment, so `//evil.example/x` stays on this server.
+    """
+    path = request.raw_path
+    last = path[path.rfind(b"/") + 1 :].decode("latin-1")
+    query = f"?{request.query_string}" if request.raw_query else ""
+    # "./" keeps a colon in the segment from being read as a scheme (RFC 3986 4.2).
+    return Response.redirect(f"./{last}/{query}", 308 if request.method not in ("GET", "HEAD") else status)
