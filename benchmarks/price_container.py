@@ -1,10 +1,56 @@
 """Our rows of the price list. The one place of the benchmarks that imports `container`, and late.
 
-Every function here waits for the parts it names. To wire one up, replace its `raise` by code that builds
-`bench.connections` receivers, each an object with `data_received(bytes)` that answers through the
-`write(bytes)` of its own `bench.transport()`, yields the list, and closes everything in a `finally`:
+An answer counts when a write ends with `apps.BODY`. The loop that runs is uvloop's.
+"""
 
-    channels = [Channel(host, ...) for _ in range(bench.connections)]
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import apps
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bench import Bench, Receiver
+    from container.tree.resource import Resource
+
+
+class ParseOnly:
+    """Receives bytes, parses the request, counts it as answered."""
+
+    def __init__(self, bench: Bench) -> None:
+        from container.message.limits import Limits
+        from container.protocol.h1 import RequestParser, Tokeniser
+
+        self._parser = RequestParser(Limits(), Tokeniser())
+        self._tally = bench.tally
+
+    def data_received(self, data: bytes, /) -> None:
+        self._parser.receive(data)
+        if self._parser.next() is not None:
+            self._tally.answered()
+
+
+@asynccontextmanager
+async def parse_only(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
+    """Bytes to Request values, nothing dispatched."""
+    yield [ParseOnly(bench) for _ in range(bench.connections)]
+
+
+@asynccontextmanager
+async def serving(bench: Bench, root: Resource) -> AsyncIterator[Sequence[Receiver]]:
+    """Channels that serve `root`, each with a transport of its own."""
+    from container.channel.group import ChannelGroup
+    from container.channel.h1 import H1Channel
+    from container.tree.site import Site
+
+    site = Site(root)
+    await site.start()
+    group = ChannelGroup(site, asyncio.get_running_loop())
+    channels = [H1Channel(group) for _ in range(bench.connections)]
     for channel in channels:
         channel.connection_made(bench.transport())
     try:
@@ -12,49 +58,40 @@ Every function here waits for the parts it names. To wire one up, replace its `r
     finally:
         for channel in channels:
             channel.connection_lost(None)
-        await root.stop()
-
-An answer counts when a write ends with `apps.BODY`. The loop that runs is uvloop's.
-"""
-
-from __future__ import annotations
-
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from bench import Bench, Receiver
-
-
-class NotWiredError(Exception):
-    """This row has no code yet."""
-
-
-@asynccontextmanager
-async def parse_only(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
-    """Bytes to Request values, nothing dispatched; call `bench.tally.answered()` for each request."""
-    raise NotWiredError("needs the HTTP/1 parser of container.protocol")
-    yield []
+        await site.stop()
 
 
 @asynccontextmanager
 async def native(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
     """A resource whose synchronous `get` returns a ready Response with `apps.BODY`."""
-    raise NotWiredError("needs a Channel, a Site and a Resource")
-    yield []
+    from container.message.request import Request
+    from container.message.response import Response
+    from container.tree.resource import Resource
+
+    class Hello(Resource):
+        is_leaf = True
+        answer = Response(apps.BODY, content_type="text/plain")
+
+        def get(self, request: Request) -> Response:
+            return self.answer
+
+    async with serving(bench, Hello()) as channels:
+        yield channels
 
 
 @asynccontextmanager
 async def wsgi_inline(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
     """`WSGIResource(apps.wsgi, threads=0)`."""
-    raise NotWiredError("needs a Channel, a Site and WSGIResource")
-    yield []
+    from container.resources.wsgi import WSGIResource
+
+    async with serving(bench, WSGIResource(apps.wsgi, threads=0)) as channels:
+        yield channels
 
 
 @asynccontextmanager
 async def wsgi_pool(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
-    """`WSGIResource(apps.wsgi, threads=bench.threads)`; start the pool before the `yield`, stop it after."""
-    raise NotWiredError("needs a Channel, a Site and WSGIResource")
-    yield []
+    """`WSGIResource(apps.wsgi)` on `bench.threads` threads."""
+    from container.resources.wsgi import WSGIResource
+
+    async with serving(bench, WSGIResource(apps.wsgi, threads=bench.threads)) as channels:
+        yield channels

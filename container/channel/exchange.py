@@ -6,7 +6,7 @@ nothing to corrupt. The Protocol and its contract are in `message/exchange.py`.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
@@ -16,7 +16,7 @@ from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
-from container.protocol import h1_head
+from container.protocol import h1_response
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
@@ -26,36 +26,48 @@ UNREAD_MAX = 64 * 1024
 # What the access log says of a client that left before it was answered.
 CLIENT_CLOSED_REQUEST = 499
 _UNKNOWN = -1
+# Kinds of fields that change how a head is put together.
+_UNUSUAL = CLOSE | DATE | SERVER
+
+
+class _Watchers:
+    """Who wants to know of an exchange, or to change its head: rarely anybody, so made when needed."""
+
+    __slots__ = ("hooks", "observers", "on_complete", "on_readable", "on_writable", "task")
+
+    def __init__(self) -> None:
+        self.hooks: list[HeadHook] = []
+        self.observers: list[CloseObserver] = []
+        self.on_complete: Callable[[], None] | None = None
+        self.on_readable: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class H1Exchange:
     """One request of an HTTP/1.1 connection and its answer."""
 
     __slots__ = (
-        "_channel", "_chunked", "_discards", "_head", "_hooks", "_keep", "_left", "_observers", "_on_complete",
-        "_on_readable", "_on_writable", "_task", "bytes_sent", "disconnected", "ended", "request",
-        "started", "status",
+        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_watchers",
+        "bytes_sent", "disconnected", "ended", "request", "started", "status",
     )  # fmt: skip
+
+    # Set by start(): the head that was not written yet, the framing of the content, what is left of its length.
+    _head: bytes
+    _chunked: bool
+    _discards: bool
+    _left: int
 
     def __init__(self, channel: "H1Channel", request: Request) -> None:
         self._channel: H1Channel | None = channel
+        self._keep = channel.parser.keep_alive
+        self._watchers: _Watchers | None = None
         self.request = request
         self.status = 0
         self.bytes_sent = 0
         self.started = False
         self.ended = False
         self.disconnected = False
-        self._keep = channel.parser.keep_alive
-        self._hooks: list[HeadHook] | None = None
-        self._observers: list[CloseObserver] | None = None
-        self._on_complete: Callable[[], None] | None = None
-        self._on_writable: Callable[[], None] | None = None
-        self._on_readable: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._head = b""
-        self._chunked = False
-        self._discards = False
-        self._left = _UNKNOWN
 
     @classmethod
     def for_error(cls, channel: "H1Channel") -> "H1Exchange":
@@ -82,32 +94,36 @@ class H1Exchange:
         if channel is None or self.started:
             self._check_late()
             return
-        if self._hooks is not None:
-            block = self._amended(status, block)
         size = len(body)
-        length = block.length
-        if self.request.method == "HEAD" or status in BODILESS or (length != size and length >= 0):
-            self._reply_unequal(status, block, body, reason)
+        line = h1_response.PLAIN_LINES.get(status)
+        request = self.request
+        if (
+            line is None
+            or reason
+            or self._watchers is not None
+            or block.kinds & _UNUSUAL
+            or (block.length != size and block.length >= 0)
+            or not self._keep
+            or request.http_version != "1.1"
+            or request.method == "HEAD"
+            or channel.parser.framing is not None
+            or channel.group.draining
+        ):
+            self._reply_unusual(status, block, body, reason)
             return
-        line = h1_head.STATUS_LINES[status] if not reason and status in h1_head.STATUS_LINES else (
-            h1_head.status_line(status, reason)
-        )
         self.started = True
         self.status = status
         self.bytes_sent = size
         channel.transport.write(
-            b"%b%b%b%bContent-Length: %d\r\n\r\n%b"
-            % (line, self._default_fields(channel, block), block.lines, self._persistence(channel, block), size, body)
+            b"".join((line, channel.group.default_fields, block.lines, h1_response.length_field(size), body))
         )
         self._finish(channel)
 
-    def _reply_unequal(self, status: int, block: FieldBlock, body: bytes, reason: str) -> None:
-        """An answer without content, or whose Content-Length is not that of its content."""
-        if self.request.method == "HEAD" and block.length < 0 and body and status not in BODILESS:
+    def _reply_unusual(self, status: int, block: FieldBlock, body: bytes, reason: str) -> None:
+        """A whole answer that takes some thought: still one write."""
+        if block.length < 0 and (body or self.request.method != "HEAD"):
             block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
-        hooks, self._hooks = self._hooks, None
         self.start(status, block, reason)
-        self._hooks = hooks
         if body:
             self.write(body)
         self.end()
@@ -123,19 +139,20 @@ class H1Exchange:
         if channel is None or self.request.http_version == "1.0":
             return
         lines = headers.freeze().lines if headers is not None else b""
-        channel.transport.write(h1_head.status_line(status) + lines + b"\r\n")
+        channel.transport.write(h1_response.status_line(status) + lines + b"\r\n")
 
     def start(self, status: int, block: FieldBlock, reason: str = "") -> None:
         channel = self._channel
         if channel is None or self.started:
             self._check_late()
             return
-        if self._hooks is not None:
-            block = self._amended(status, block)
-        line = h1_head.status_line(status, reason)
+        if self._watchers is not None and self._watchers.hooks:
+            block = self._amended(status, block, self._watchers.hooks)
+        line = h1_response.status_line(status, reason)
         self.started = True
         self.status = status
         self._discards = True
+        self._chunked = False
         length = block.length
         framing = b"\r\n"
         if status in BODILESS:
@@ -155,8 +172,8 @@ class H1Exchange:
                 self._keep = False
             else:
                 self._chunked = True
-                framing = h1_head.CHUNKED
-        defaults = self._default_fields(channel, block)
+                framing = h1_response.CHUNKED
+        defaults = channel.group.default_fields_besides(block.kinds)
         self._head = b"".join((line, defaults, block.lines, self._persistence(channel, block), framing))
 
     def write(self, data: bytes) -> bool:
@@ -172,7 +189,7 @@ class H1Exchange:
                 data = b""
             elif self._chunked:
                 self.bytes_sent += len(data)
-                data = h1_head.chunk(data)
+                data = h1_response.chunk(data)
             else:
                 if self._left >= 0:
                     data = self._within_length(channel, data)
@@ -193,7 +210,7 @@ class H1Exchange:
     def stream(self, body: Content) -> None:
         channel = self._channel
         if channel is not None:
-            self._task = channel.group.loop.create_task(self._send(body))
+            self._watch().task = channel.group.loop.create_task(self._send(body))
 
     async def drain(self) -> None:
         channel = self._channel
@@ -211,7 +228,7 @@ class H1Exchange:
     def when_writable(self, callback: Callable[[], None]) -> None:
         channel = self._channel
         if channel is not None and channel.paused:
-            self._on_writable = callback
+            self._watch().on_writable = callback
         else:
             callback()
 
@@ -228,9 +245,9 @@ class H1Exchange:
         head, self._head = self._head, b""
         if self._chunked:
             if head:  # nothing was written: its length is known after all
-                head = head[: -len(h1_head.CHUNKED)] + b"Content-Length: 0\r\n\r\n"
+                head = head[: -len(h1_response.CHUNKED)] + b"Content-Length: 0\r\n\r\n"
             else:
-                head = h1_head.LAST_CHUNK
+                head = h1_response.LAST_CHUNK
         if head:
             channel.transport.write(head)
         self._finish(channel)
@@ -253,8 +270,6 @@ class H1Exchange:
         countable = self.started and (self._chunked or self._left > 0)
         self.disconnected = True
         self._detach(channel, error or ClientDisconnected("the answer was given up"))
-        self._wake()
-        self.resumed()
         channel.cut(flush=countable)
 
     # The request's content.
@@ -278,7 +293,7 @@ class H1Exchange:
         if channel is None or body.held or body.complete or body.error is not None:
             callback()
             return
-        self._on_readable = callback
+        self._watch().on_readable = callback
         self._invite(channel)
         channel.resume_reading()
 
@@ -289,7 +304,7 @@ class H1Exchange:
             callback()
         elif channel is not None and body.error is None:
             host = channel.group.host
-            self._on_complete = callback
+            self._watch().on_complete = callback
             try:
                 body.spool(host.limits.spool_memory, host.quota)
             except ProtocolError as error:
@@ -303,34 +318,30 @@ class H1Exchange:
         if channel.parser.expects_continue:
             channel.parser.expects_continue = False
             channel.deadline = channel.group.now + channel.group.host.timeouts.body
-            channel.transport.write(h1_head.CONTINUE)
+            channel.transport.write(h1_response.CONTINUE)
 
     # Observers and hooks.
 
     def on_close(self, observer: CloseObserver) -> None:
         if self.ended or self.disconnected:
             observer(ClientDisconnected("the client has left") if self.disconnected else None)
-        elif self._observers is None:
-            self._observers = [observer]
         else:
-            self._observers.append(observer)
+            self._watch().observers.append(observer)
 
     def before_head(self, hook: HeadHook) -> None:
-        if self._hooks is None:
-            self._hooks = [hook]
-        else:
-            self._hooks.append(hook)
+        self._watch().hooks.append(hook)
 
     # Called by the channel.
 
     def content_arrived(self) -> None:
         body = self.request.body
-        if self._on_complete is not None:
+        watchers = self._watchers
+        if watchers is not None and watchers.on_complete is not None:
             if body.complete:
-                callback, self._on_complete = self._on_complete, None
+                callback, watchers.on_complete = watchers.on_complete, None
                 callback()
             return
-        self._wake()
+        self._tell_readable()
         if body.held > UNREAD_MAX and self._channel is not None:
             self._channel.throttle()
 
@@ -341,11 +352,9 @@ class H1Exchange:
             return
         self.request.body.fail(error)
         self._keep = False
-        if self.started:
-            self._wake()
-            return
-        self._on_complete = None
-        self._wake()
+        if self._watchers is not None:
+            self._watchers.on_complete = None
+        self._tell_readable()
         if not self.started:
             self.respond(channel.group.host.refuse(error))
 
@@ -353,11 +362,12 @@ class H1Exchange:
         """The client sends no more; it may still be reading."""
         self.disconnected = True
         self._keep = False
-        body = self.request.body
-        self._tell(ClientDisconnected("the client has closed its side"))
-        if body.error is not None and self._on_complete is not None and isinstance(body.error, ProtocolError):
-            self.broken(body.error)
-        self._wake()
+        error = self.request.body.error
+        spooling = self._watchers is not None and self._watchers.on_complete is not None
+        self._tell_observers(ClientDisconnected("the client has closed its side"))
+        if spooling and isinstance(error, ProtocolError):
+            self.broken(error)
+        self._tell_readable()
 
     def lost(self, error: Exception) -> None:
         """The connection is gone."""
@@ -370,25 +380,19 @@ class H1Exchange:
         log = channel.group.host.log
         if log is not None:
             log(self)
-        self._tell(error)
-        self._wake()
-        self.resumed()
-        if self._task is not None:
-            self._task.cancel()
+        self._tell_observers(error)
         self._release()
+        if self._watchers is not None and self._watchers.task is not None:
+            self._watchers.task.cancel()
 
     def resumed(self) -> None:
         """The client takes more again."""
-        if self._on_writable is not None:
-            callback, self._on_writable = self._on_writable, None
+        watchers = self._watchers
+        if watchers is not None and watchers.on_writable is not None:
+            callback, watchers.on_writable = watchers.on_writable, None
             callback()
 
     # Inside.
-
-    def _default_fields(self, channel: "H1Channel", block: FieldBlock) -> bytes:
-        if block.kinds & (DATE | SERVER):
-            return channel.group.default_fields_besides(block.kinds)
-        return channel.group.default_fields
 
     def _persistence(self, channel: "H1Channel", block: FieldBlock) -> bytes:
         """The Connection field; decides whether the connection survives this answer (RFC 9112 9.3)."""
@@ -396,51 +400,66 @@ class H1Exchange:
             self._keep = self._keep and channel.will_discard()
         if not self._keep or block.kinds & CLOSE or channel.group.draining:
             self._keep = False
-            return h1_head.CLOSE
-        return b"" if self.request.http_version == "1.1" else h1_head.KEEP_ALIVE
+            return h1_response.CLOSE
+        return b"" if self.request.http_version == "1.1" else h1_response.KEEP_ALIVE
 
-    def _amended(self, status: int, block: FieldBlock) -> FieldBlock:
+    def _amended(self, status: int, block: FieldBlock, hooks: list[HeadHook]) -> FieldBlock:
         headers = Headers(block.fields)
-        for hook in self._hooks or ():
+        for hook in hooks:
             hook(status, headers)
-        return encode_fields(headers.items())
+        amended = encode_fields(headers.items())
+        if amended.length < 0:
+            amended.length = block.length  # known without being a field
+        return amended
+
+    def _watch(self) -> _Watchers:
+        if self._watchers is None:
+            self._watchers = _Watchers()
+        return self._watchers
 
     def _check_late(self) -> None:
         """A verb came late: harmless when the client has left, an error of the caller otherwise."""
         if not self.disconnected and (self.ended or self._channel is not None):
             raise ExchangeStateError("expected one answer to a request, got more after its head or end")
 
-    def _wake(self) -> None:
+    def _tell_readable(self) -> None:
         """Let whoever waits for content look again."""
-        if self._on_readable is not None:
-            callback, self._on_readable = self._on_readable, None
+        watchers = self._watchers
+        if watchers is not None and watchers.on_readable is not None:
+            callback, watchers.on_readable = watchers.on_readable, None
             callback()
 
-    def _tell(self, error: Exception | None) -> None:
-        observers, self._observers = self._observers, None
-        for observer in observers or ():
-            observer(error)
+    def _tell_observers(self, error: Exception | None) -> None:
+        if self._watchers is not None:
+            observers, self._watchers.observers = self._watchers.observers, []
+            for observer in observers:
+                observer(error)
 
     def _finish(self, channel: "H1Channel") -> None:
         self._detach(channel, None)
         channel.finished(keep=self._keep)
 
     def _detach(self, channel: "H1Channel", error: Exception | None) -> None:
+        """Forget the channel; the request forgets the exchange, or the two would keep each other alive."""
         self._channel = None
         self.ended = True
         log = channel.group.host.log
         if log is not None:
             log(self)
-        if self._observers is not None:
-            self._tell(error)
-        if self._on_readable is not None:
-            self._wake()
-        if self.request.body is not EMPTY:
+        if self._watchers is not None:
+            self._tell_observers(error)
             self._release()
+        request = self.request
+        if request.body is not EMPTY:
+            request.body.discard()
+        request.exchange = ENDED
 
     def _release(self) -> None:
-        """Nobody will read the content, or write, any more."""
-        self._on_complete = None
+        """Nothing will be read or written any more: whoever waits for that must not wait for ever."""
+        if self._watchers is not None:
+            self._watchers.on_complete = None
+            self._tell_readable()
+            self.resumed()
         self.request.body.discard()
 
     async def _send(self, body: Content) -> None:
@@ -457,6 +476,21 @@ class H1Exchange:
             self.abort(error)
         finally:
             await _close(body)
+
+
+def _ended_exchange() -> H1Exchange:
+    exchange = H1Exchange.__new__(H1Exchange)
+    exchange._channel = None
+    exchange._keep = False
+    exchange._watchers = None
+    exchange.request = Request("-", b"-", b"", b"", "1.1", [], EMPTY)
+    exchange.status = exchange.bytes_sent = 0
+    exchange.started = exchange.ended = exchange.disconnected = True
+    return exchange
+
+
+# What a request is left with when its exchange has ended: takes every verb and does nothing.
+ENDED: Final = _ended_exchange()
 
 
 async def _pieces(body: Content) -> AsyncIterator[bytes]:

@@ -65,6 +65,8 @@ class ChannelGroup:
 
     def default_fields_besides(self, kinds: int) -> bytes:
         """The default fields an answer lacks that has fields of `kinds` already."""
+        if not kinds & (DATE | SERVER):
+            return self.default_fields
         date = b"" if kinds & DATE else self.date_field
         return date + (b"" if kinds & SERVER else self._server_field)
 

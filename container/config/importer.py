@@ -90,8 +90,10 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         place = f"{error.filename}:{error.lineno}" if error.filename else ""
     else:
-        frames = traceback.extract_tb(_user_frames(error))
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        # What the user calls may raise in our files: the line that called is theirs.
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
+        place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")
 
 

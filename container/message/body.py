@@ -63,19 +63,16 @@ class Body:
     # What the framing does.
 
     def feed(self, data: bytes) -> None:
-        """More content. Raises ProtocolError(503) when it is spooled and the quota is used up."""
+        """More content. Raises ProtocolError(503) when it is spooled and the quota or the disk is used up."""
         self.received += len(data)
         if self._dropped:
             return
         if self._quota is not None:
             self._quota.take(len(data))
             self._taken += len(data)
-        if self._file is not None:
-            self._file.write(data)
-            return
         self._chunks.append(data)
         self.held += len(data)
-        if self._memory is not None and self.held > self._memory:
+        if self._memory is not None and (self._file is not None or self.held > self._memory):
             self._to_file()
 
     def finish(self, trailers: Trailers) -> None:
@@ -107,7 +104,12 @@ class Body:
         return first
 
     def spool(self, memory: int, quota: SpoolQuota) -> None:
-        """Keep everything for `file()`: `memory` bytes in memory, more on disk, all within `quota`."""
+        """Keep everything for `file()`: `memory` bytes in memory, more on disk, all within `quota`.
+
+        Once is enough. Raises ProtocolError(503) like `feed`.
+        """
+        if self._quota is not None:
+            return
         self._memory = memory
         self._quota = quota
         quota.take(self.held)
@@ -139,9 +141,12 @@ class Body:
             self._taken = 0
 
     def _to_file(self) -> None:
-        file = tempfile.TemporaryFile(prefix="container-")  # noqa: SIM115  # closed by discard()
-        file.write(self.take())
-        self._file = file
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="container-")  # noqa: SIM115  # closed by discard()
+            self._file.write(self.take())
+        except OSError as error:
+            raise ProtocolError(503, f"request content could not be kept on disk: {error}") from error
 
 
 # Shared by all requests without content: reading it changes nothing.

@@ -42,7 +42,7 @@ _PRIVATE = (b"set-cookie", b"authorization", b"location", b"etag")
 _INTERNED_MAX = 1024
 _INTERNED_SIZE = 256
 
-_lines: dict[Pair, tuple[bytes, int]] = {}
+_lines: dict[Pair, tuple[bytes, int, int]] = {}
 
 
 class FieldBlock:
@@ -72,18 +72,19 @@ def encode_fields(fields: Sequence[Pair]) -> FieldBlock:
     length = -1
     known = _lines.get
     for pair in fields:
-        line, kind = known(pair) or _encode(pair)
+        line, kind, announced = known(pair) or _encode(pair)
+        lines.append(line)
         if kind:
             kinds |= kind
-            if kind == CONTENT_LENGTH:
-                length = _content_length(pair[1], length)
-                continue
-        lines.append(line)
+            if announced >= 0:
+                if length not in (-1, announced):
+                    raise ValueError(f"expected one Content-Length, got {length} and {announced}")
+                length = announced
     return FieldBlock(fields, b"".join(lines), kinds, length)
 
 
-def _encode(pair: Pair) -> tuple[bytes, int]:
-    """Line and kind of one field that is not interned yet; interns it when it is likely to come again."""
+def _encode(pair: Pair) -> tuple[bytes, int, int]:
+    """Line, kind and announced length of one field; interns it when it is likely to come again."""
     name_text, value_text = pair
     try:
         name, value = name_text.encode("latin-1"), value_text.encode("latin-1")
@@ -95,24 +96,20 @@ def _encode(pair: Pair) -> tuple[bytes, int]:
         raise ValueError(f"expected no control characters in field {name_text!r}, got {value_text!r}")
     lower = name.lower()
     kind = _KINDS.get(lower, 0)
-    line = name + b": " + value.strip(b" \t") + b"\r\n"
-    if kind == _HOP:
+    line, length = name + b": " + value.strip(b" \t") + b"\r\n", -1
+    if kind == CONTENT_LENGTH:
+        if not value.isdigit() or len(value) > 19:
+            raise ValueError(f"expected digits as Content-Length, got {value_text!r}")
+        line, length = b"", int(value)
+    elif kind == _HOP:
         closes = lower == b"connection" and b"close" in list_tokens([value])
         line, kind = b"", CLOSE if closes else 0
+    encoded = line, kind, length
     if len(line) <= _INTERNED_SIZE and lower not in _PRIVATE:
         if len(_lines) >= _INTERNED_MAX:
             _lines.clear()
-        _lines[pair] = line, kind
-    return line, kind
-
-
-def _content_length(text: str, seen: int) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"expected digits as Content-Length, got {text!r}")
-    length = int(text)
-    if seen not in (-1, length):
-        raise ValueError(f"expected one Content-Length, got {seen} and {length}")
-    return length
+        _lines[pair] = encoded
+    return encoded
 
 
 def list_tokens(values: Iterable[bytes]) -> list[bytes]:

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from container.message.errors import ExchangeStateError
 from container.message.fields import FieldBlock, Pair, encode_fields
 
-HeaderSource = Mapping[str, str] | Iterable[Pair] | None
+HeaderSource: TypeAlias = "Headers | Mapping[str, str] | Iterable[Pair] | None"
 
 
 class Headers:
@@ -22,7 +23,7 @@ class Headers:
     def __init__(self, source: HeaderSource = None, *, frozen: bool = False) -> None:
         if source is None:
             self._fields: list[Pair] = []
-        elif isinstance(source, Mapping):
+        elif isinstance(source, (Mapping, Headers)):
             self._fields = list(source.items())
         else:
             self._fields = list(source)

@@ -157,6 +157,12 @@ class Request:
         return f"{name}:{server[1]}"
 
     @property
+    def is_masked(self) -> bool:
+        """Has `set_host` replaced what the client and the connection say?"""
+        lazy = self._lazy
+        return lazy is not None and ("host" in lazy or "secure" in lazy)
+
+    @property
     def hostname(self) -> str:
         """`host` without port and without the brackets of an IPv6 literal."""
         return split_authority(self.host)[0]
@@ -282,7 +288,7 @@ def split_authority(authority: str) -> tuple[str, int | None]:
         port = rest[1:]
     else:
         name, _, port = authority.partition(":")
-    return name, int(port) if port.isdigit() else None
+    return name, int(port) if port.isdecimal() else None
 
 
 def _segments(raw: bytes) -> Iterator[str]:

@@ -54,14 +54,16 @@ class URLs:
     def child_link(self, name: str) -> str:
         """A relative link to a child, right for the URL the client used."""
         rest = self._rest
+        name = quote(name, safe="")
         if rest:
-            return "../" * (rest - 1) + quote(name, safe="")
-        last = self._here[self._here.rfind(b"/") + 1 :]
-        return f"{_text(last)}/{quote(name, safe='')}" if last else quote(name, safe="")
+            return "../" * (rest - 1) + name or "./"
+        last = _text(self._here[self._here.rfind(b"/") + 1 :])
+        # "a:b/c" would be a URL of the scheme "a" (RFC 3986 4.2).
+        return f"{'./' * (':' in last)}{last}/{name}" if last else name or "./"
 
     def sibling_link(self, name: str) -> str:
         """A relative link to a resource beside the current one."""
-        return "../" * self._rest + quote(name, safe="")
+        return "../" * self._rest + quote(name, safe="") or "./"
 
     @property
     def _here(self) -> bytes:

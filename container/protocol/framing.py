@@ -157,5 +157,5 @@ class ChunkedFraming:
                 raise ProtocolError(
                     400, f"expected a chunk-size line of at most {self._limits.chunk_line} bytes"
                 )
-        elif self._trailer_size + size > self._limits.trailers:
+        elif self._trailer_size + size > self._limits.trailers and data[at:] != b"\r":
             raise ProtocolError(431, f"the trailer section exceeds the limit of {self._limits.trailers} bytes")

@@ -1,8 +1,8 @@
 """An application: what is served where, and the services that live beside it.
 
-Here: the phases of a service (privileged start, start, stop), collections that keep their order, and the record
-of which site listens on which endpoint. Not here: sockets, signals, dropping privileges and the event loop
-(server.py).
+Here: the phases of a service (privileged start, start, stop), collections that keep their order, and the
+record of which site listens on which endpoint. Not here: sockets, signals, dropping privileges and the event
+loop (server.py).
 
 The phases: `privileged_start` of all, in order, before the process gives up its rights; `start` of all, in
 order; `stop` of those that started, in reverse.
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Service:
     """Something that runs as long as the application does. Override the phases you need.
 
-    The collection that holds a service calls its phases and keeps `parent` and `running`; a subclass does neither.
+    The collection that holds a service calls its phases and keeps `parent` and `running`.
     """
 
     name: str | None = None
@@ -59,7 +59,8 @@ class ServiceCollection(Service):
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
         self._services: list[Service] = []
-        self._arriving: dict[Service, asyncio.Task[None]] = {}
+        self._arriving: dict[asyncio.Task[None], Service] = {}
+        self._privileged_start_is_over = False
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -81,12 +82,15 @@ class ServiceCollection(Service):
             raise ValueError(f"expected a service without a parent, got {service!r} of {service.parent!r}")
         if service.name is not None and any(each.name == service.name for each in self._services):
             raise ValueError(f"expected a name no other service of {self!r} has, got {service.name!r}")
-        if self.running:
+        loop = asyncio.get_running_loop() if self.running else None
+        if self._privileged_start_is_over:
             service.privileged_start()
-            task = asyncio.get_running_loop().create_task(self._arrive(service))
-            self._arriving[service] = task
         service.parent = self
         self._services.append(service)
+        if loop is not None:
+            task = loop.create_task(self._arrive(service))
+            self._arriving[task] = service
+            task.add_done_callback(self._arriving.pop)
 
     async def remove_service(self, service: Service) -> None:
         """Take a service out and, if it runs, stop it."""
@@ -94,22 +98,23 @@ class ServiceCollection(Service):
             raise ValueError(f"expected a service of {self!r}, got {service!r}")
         service.parent = None
         self._services.remove(service)
-        arrival = self._arriving.get(service)
-        if arrival is not None:
-            await asyncio.wait({arrival})
+        await self._arrived(service)
         await _stop(service)
 
     def privileged_start(self) -> None:
+        self._privileged_start_is_over = True  # whoever is added from now on must not miss it
         for service in self.services:
             service.privileged_start()
 
     async def start(self) -> None:
         """Start every service; if one fails, stop those that started and raise what it raised."""
+        if self.running:
+            return
+        self._privileged_start_is_over = True
         try:
-            # Not a loop over the list: a service may add others while it starts.
+            # Not a loop over the list: a service may add and remove others while it starts.
             while (service := next((each for each in self._services if not each.running), None)) is not None:
-                await service.start()
-                service.running = True
+                await self._begin(service)
         except BaseException:
             await self.stop()
             raise
@@ -117,20 +122,31 @@ class ServiceCollection(Service):
 
     async def stop(self) -> None:
         """Stop every running service, last first. What one raises is logged and does not keep the others."""
-        self.running = False
-        if self._arriving:
-            await asyncio.wait(self._arriving.values())
+        self.running = self._privileged_start_is_over = False
+        await self._arrived(*self._services)
         for service in reversed(self.services):
+            await _stop(service)
+
+    async def _begin(self, service: Service) -> None:
+        await service.start()
+        service.running = True
+        if service.parent is not self:  # removed meanwhile
             await _stop(service)
 
     async def _arrive(self, service: Service) -> None:
         try:
-            await service.start()
-            service.running = True
+            await self._begin(service)
+            if not self.running:  # the service stopped the collection while it started
+                await _stop(service)
         except Exception:  # the service's own code
             logger.exception("%r did not start", service)
-        finally:
-            del self._arriving[service]
+
+    async def _arrived(self, *services: Service) -> None:
+        """Wait until those of the services that are starting have; not for the one whose start is asking."""
+        tasks = {task for task, service in self._arriving.items() if service in services}
+        tasks.discard(asyncio.current_task())
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +227,8 @@ async def _stop(service: Service) -> None:
     try:
         await service.stop()
     except asyncio.CancelledError:
-        # A service that cancels its own task and awaits it often lets the CancelledError out: that is no reason
-        # to leave the others running.
+        # A service that cancels its own task and awaits it often lets the CancelledError out: no reason to
+        # leave the others running.
         if task is not None and task.cancelling() > before:
             raise
         logger.exception("%r let its own cancellation out while stopping", service)

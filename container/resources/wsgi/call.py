@@ -8,12 +8,15 @@ Each method says which thread calls it.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, Pair, encode_fields
+from container.message.status import reason as standard_reason
 from container.resources.wsgi.environ import make_environ
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ WSGIApplication: TypeAlias = Callable[[dict[str, Any], StartResponse], Iterable[
 WINDOW: Final = 128 * 1024
 _STATUSES_MAX: Final = 256
 _statuses: dict[str, tuple[int, str]] = {}
+# Header lists that an application sends again and again, checked and encoded.
+_blocks: dict[tuple[Pair, ...], FieldBlock] = {}
+_BLOCKS_MAX: Final = 256
+_BLOCK_SIZE: Final = 1024
 
 
 class WSGICall:
@@ -88,10 +95,14 @@ class WSGICall:
         resource = self.resource
         request = self.exchange.request
         environ = make_environ(request, resource.base)
-        environ["wsgi.input"] = resource.input_for(self)
-        if not request.body.length and request.body.received and request.body.complete:
-            # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
-            environ["CONTENT_LENGTH"] = str(request.body.received)
+        body = request.body
+        if body is EMPTY:
+            environ["wsgi.input"] = BytesIO()
+        else:
+            environ["wsgi.input"] = resource.input_for(self)
+            if body.length is None and body.complete:
+                # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
+                environ["CONTENT_LENGTH"] = str(body.received)
         environ["container.client_disconnected"] = self.client_disconnected
         return resource.app(environ, self.start_response)
 
@@ -137,7 +148,11 @@ class WSGICall:
         elif self.block is not None:
             raise AssertionError("expected start_response once, or again with exc_info (PEP 3333)")
         self.status, self.reason = _statuses.get(status) or _parse_status(status)
-        self.block = encode_fields(_checked(headers))
+        try:
+            block = _blocks.get(tuple(headers)) if headers.__class__ is list else None
+        except TypeError:  # something in it is unhashable, so it is no pair of text
+            block = None
+        self.block = block or _encode_headers(headers)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -243,15 +258,23 @@ def _parse_status(status: str) -> tuple[int, str]:
         raise ValueError(f'expected a status such as "200 OK", with a phrase, got {status!r}')
     if len(_statuses) >= _STATUSES_MAX:
         _statuses.clear()
-    parsed = _statuses[status] = int(digits), reason
+    # The standard phrase goes without saying.
+    parsed = _statuses[status] = int(digits), "" if reason == standard_reason(int(digits)) else reason
     return parsed
 
 
-def _checked(headers: Sequence[Pair]) -> Sequence[Pair]:
-    """`headers` if they are a list of pairs of text (PEP 3333). The error goes to the application."""
+def _encode_headers(headers: Sequence[Pair]) -> FieldBlock:
+    """The block of a list of pairs of text (PEP 3333). The error goes to the application."""
     if headers.__class__ is not list:
         raise TypeError(f"expected a list of headers, got {type(headers).__name__}")
     for pair in headers:
         if pair.__class__ is not tuple or len(pair) != 2 or pair[0].__class__ is not str or pair[1].__class__ is not str:
             raise TypeError(f"expected (name, value) tuples of text as headers, got {pair!r}")
-    return headers
+    # A copy: the application may go on changing its list (PEP 3333 lets it be reused).
+    fields = tuple(headers)
+    block = encode_fields(fields)
+    if len(block.lines) <= _BLOCK_SIZE and b"set-cookie" not in block.lines.lower():
+        if len(_blocks) >= _BLOCKS_MAX:
+            _blocks.clear()
+        _blocks[fields] = block
+    return block

@@ -19,7 +19,8 @@ _keys: dict[bytes, str | None] = {
     b"transfer-encoding": None,
     b"proxy": None,
 }
-_servers: dict[str, tuple[str, int | None]] = {}
+_servers: dict[str, tuple[str, str]] = {}
+_PERCENT: Final = 37
 
 
 def make_environ(request: Request, base: Environ) -> Environ:
@@ -27,16 +28,17 @@ def make_environ(request: Request, base: Environ) -> Environ:
     environ = base.copy()
     path = request.raw_path
     consumed = request.consumed
-    script_name, path_info = path[:consumed], path[consumed:]
-    if b"%" in path:
-        script_name, path_info = unquote_to_bytes(script_name), unquote_to_bytes(path_info)
-    connection = request.connection
+    if consumed or _PERCENT in path:
+        environ["SCRIPT_NAME"] = unquote_to_bytes(path[:consumed]).decode("latin-1")
+        environ["PATH_INFO"] = unquote_to_bytes(path[consumed:]).decode("latin-1")
+    else:
+        environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = path.decode("latin-1")
     environ["REQUEST_METHOD"] = request.method
-    environ["SCRIPT_NAME"] = script_name.decode("latin-1")
-    environ["PATH_INFO"] = path_info.decode("latin-1")
     environ["QUERY_STRING"] = request.raw_query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.raw_target.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http_version == "1.1" else "HTTP/1.0"
+    connection = request.connection
     environ["REMOTE_ADDR"] = connection.client_host
     environ["REMOTE_PORT"] = connection.client_port
     keys = _keys
@@ -44,18 +46,19 @@ def make_environ(request: Request, base: Environ) -> Environ:
         key = keys[name] if name in keys else _key(name)
         if key is None:
             continue
-        text = value.decode("latin-1")
         if key in environ:
-            text = f"{environ[key]}{'; ' if name == b'cookie' else ','}{text}"
-        environ[key] = text
-    host = request.host
-    server = _servers.get(host) or _server(host)
-    secure = request.is_secure
-    environ["SERVER_NAME"] = server[0]
-    environ["SERVER_PORT"] = str(server[1] or (443 if secure else 80))
-    if secure:
+            joint = "; " if name == b"cookie" else ","
+            environ[key] = f"{environ[key]}{joint}{value.decode('latin-1')}"
+        else:
+            environ[key] = value.decode("latin-1")
+    host = environ.get("HTTP_HOST")
+    if not host or request.is_masked:
+        host = request.host
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = _servers.get(host) or _server(host)
+    if request.is_secure:
         environ["wsgi.url_scheme"] = "https"
         environ["HTTPS"] = "on"
+        environ["SERVER_PORT"] = str(split_authority(host)[1] or 443)
     return environ
 
 
@@ -68,8 +71,10 @@ def _key(name: bytes) -> str | None:
     return key
 
 
-def _server(host: str) -> tuple[str, int | None]:
+def _server(host: str) -> tuple[str, str]:
+    """Name and port of an authority; 80 when it names none."""
     if len(_servers) >= _KEYS_MAX:
         _servers.clear()
-    server = _servers[host] = split_authority(host)
+    name, port = split_authority(host)
+    server = _servers[host] = name, str(port or 80)
     return server

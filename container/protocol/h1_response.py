@@ -6,7 +6,8 @@ Hot path. Which fields an answer has is decided by the exchange; here they only 
 from typing import Final
 
 from container.message.fields import VALUE
-from container.message.status import REASONS, reason as standard_reason
+from container.message.status import BODILESS, REASONS
+from container.message.status import reason as standard_reason
 
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
@@ -17,6 +18,20 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii") for status, phrase in REASONS.items()
 }
+# The start-lines of answers that have content of any length, so need no second thought.
+PLAIN_LINES: Final = {status: line for status, line in STATUS_LINES.items() if status not in {*BODILESS, 205}}
+_length_fields: dict[int, bytes] = {}
+_LENGTHS_MAX: Final = 4096
+
+
+def length_field(size: int) -> bytes:
+    """The Content-Length field of `size` and the empty line that ends a head."""
+    field = _length_fields.get(size)
+    if field is None:
+        field = b"Content-Length: %d\r\n\r\n" % size
+        if len(_length_fields) < _LENGTHS_MAX:
+            _length_fields[size] = field
+    return field
 
 
 def status_line(status: int, reason: str = "") -> bytes:

@@ -1,0 +1,294 @@
+"""The process that does nothing but serve: its loop, its signals, its limits, its rights, its exit code.
+
+`run` takes an Application through its life. Not here: sockets and sites (server.py), what is written to standard
+error (logs.py). A program that embeds a server wants nothing of this: `serve` and `serving` use none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
+
+from container import __version__
+from container.channel.endpoints import ListenError
+from container.service.application import Application
+from container.service.logs import complain, say
+from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from types import FrameType
+
+    from container.service.application import Binding
+
+LOOPS: Final = ("auto", "uvloop", "asyncio")
+# None leaves the interpreter's 5 ms: how long a busy thread may keep the loop waiting for the GIL.
+SWITCH_INTERVAL_S: float | None = None
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
+# After a second signal, what services and resources get to stop.
+FORCED_STOP_S: Final = 5.0
+
+EXIT_STOPPED: Final = 0
+EXIT_ERROR: Final = 1
+EXIT_START_FAILED: Final = 3
+
+
+def run(
+    application: Application | Iterable[Binding],
+    *,
+    loop: str = "auto",
+    graceful_timeout: float = GRACEFUL_TIMEOUT_S,
+    server_name: str = "container",
+    exit_timeout: float | None = None,
+) -> int:
+    """Serve until SIGINT or SIGTERM and return the exit code; in the main thread of a process of its own.
+
+    The order: privileged start of the services, sockets, rights given up, services, sites; the end in reverse.
+    0: stopped as asked, after what was in flight. 1: a socket could not be opened, rights not given up. 3: a
+    service or resource did not start. 128 + the signal: a second signal cut the stop short. Errors are lines
+    on standard error; only a loop that does not exist is a LoopProblem. When all is stopped, the process has
+    `exit_timeout` seconds to end by itself.
+    """
+    loop_name, factory = choose_loop(loop)
+    prepare_process()
+    if not isinstance(application, Application):
+        bindings = list(application)
+        application = Application("container")
+        application.bindings = bindings
+    server = Server(
+        [(as_site(each.site), as_endpoints(each.endpoints)) for each in application.bindings],
+        server_name=server_name,
+    )
+    with asyncio.Runner(loop_factory=factory) as runner, StopSignals(runner.get_loop()) as signals:
+        life = _Life(application, server, signals, loop_name, graceful_timeout)
+        code = runner.run(life.live())
+        if exit_timeout is not None:
+            leave_within(exit_timeout, code)
+    return code
+
+
+class _Life:
+    """An application from its privileged start to its end."""
+
+    def __init__(
+        self, application: Application, server: Server, signals: StopSignals, loop_name: str, timeout: float
+    ) -> None:
+        self._application = application
+        self._server = server
+        self._signals = signals
+        self._loop_name = loop_name
+        self._timeout = timeout
+
+    async def live(self) -> int:
+        try:
+            self._open()
+        except (ListenError, PrivilegeProblem) as error:
+            complain(str(error))
+            return EXIT_ERROR
+        except Exception as error:  # noqa: BLE001  # a service's own code
+            return _failed(error)
+        starting = await self._unless(self._signals.asked, self._start())
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting}, timeout=FORCED_STOP_S)
+            if not starting.done() or starting.cancelled():
+                return EXIT_STOPPED
+        if (failure := starting.exception()) is not None:
+            return _failed(failure)
+        freeze_memory()
+        self._announce()
+        await self._signals.asked.wait()
+        stopping = await self._unless(self._signals.forced, self._stop())
+        if stopping.done():
+            return EXIT_STOPPED
+        self._server.cut()
+        await asyncio.wait({stopping}, timeout=FORCED_STOP_S)
+        return self._signals.exit_code
+
+    def _open(self) -> None:
+        application = self._application
+        application.privileged_start()
+        self._server.listen()
+        try:
+            become(application.uid, application.gid)
+        except OSError as error:
+            self._server.close_sockets()
+            whom = f"uid {application.uid}, gid {application.gid}"
+            raise PrivilegeProblem(f"cannot become {whom}: {error.strerror}") from error
+
+    async def _start(self) -> None:
+        await self._application.start()
+        try:
+            await self._server.start()
+        except BaseException:
+            await self._application.stop()
+            raise
+
+    async def _stop(self) -> None:
+        await self._server.stop(self._timeout)
+        await self._application.stop()
+
+    async def _unless(
+        self, event: asyncio.Event, phase: Coroutine[object, object, None]
+    ) -> asyncio.Task[None]:
+        """Do `phase` until it is done or the event comes; the task tells which."""
+        task = asyncio.create_task(phase)
+        waiting = asyncio.create_task(event.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return task
+
+    def _announce(self) -> None:
+        """The start-up lines, one an address; they do not depend on the log level."""
+        facts = [f"pid {os.getpid()}", "Python {}.{}.{}".format(*sys.version_info), self._loop_name]
+        threads = count_threads(self._server.sites)
+        if threads:
+            facts.append(f"{threads} threads" if threads > 1 else "1 thread")
+        for address in self._server.addresses or ("no address",):
+            say(f"container {__version__} serving on {address} ({', '.join(facts)}) - Ctrl-C stops")
+
+
+def count_threads(sites: Iterable[Site]) -> int:
+    """The threads of all distinct pools in these trees."""
+    from container.resources.wsgi import WSGIResource  # late: a tree of files needs none of it
+
+    resources = [resource for site in sites for resource in site.resources()]
+    inner = [resource for resource in resources if isinstance(resource, Site)]
+    pools = {each.pool for each in resources if isinstance(each, WSGIResource) and not each.inline}
+    return sum(pool.threads for pool in pools) + (count_threads(inner) if inner else 0)
+
+
+def _failed(error: BaseException) -> int:
+    traceback.print_exception(error)
+    text = str(error).partition("\n")[0]
+    complain(f"start failed: {type(error).__name__}" + (f": {text}" if text else ""))
+    return EXIT_START_FAILED
+
+
+class LoopProblem(ValueError):  # noqa: N818 (nothing of ours went wrong)
+    """A loop that cannot be had. The message is one line."""
+
+
+class PrivilegeProblem(Exception):  # noqa: N818 (nothing of ours went wrong)
+    """The process cannot become the user it shall be. The message is one line."""
+
+
+def choose_loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
+    """The loop's name for the start-up line, and what makes one; "auto" is uvloop where it is installed."""
+    if name not in LOOPS:
+        raise LoopProblem(f"expected one of {', '.join(LOOPS)} as loop, got {name!r}")
+    if name == "asyncio" or (name == "auto" and importlib.util.find_spec("uvloop") is None):
+        return "asyncio", None
+    try:
+        import uvloop
+    except ImportError as error:
+        raise LoopProblem(f"expected uvloop to be installed, got {error}") from error
+    return "uvloop", uvloop.new_event_loop
+
+
+def prepare_process() -> None:
+    """Before anything is opened: every connection is an open file, and soft limits are often 1024.
+
+    The soft limit becomes the hard one. An application that calls select() on more than 1024 files at a time
+    breaks either way; poll() and selectors do not.
+    """
+    if SWITCH_INTERVAL_S is not None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        import resource  # late: POSIX only
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):  # macOS says "unlimited" and refuses it
+            pass
+
+
+def freeze_memory() -> None:
+    """What start-up made stays: the collector need not look at it with every full collection."""
+    gc.collect()
+    gc.freeze()
+
+
+def become(uid: int | None, gid: int | None) -> None:
+    """Give up the rights the process was started with. The group is the user's unless one is given."""
+    if uid is None and gid is None:
+        return
+    import pwd  # late: POSIX only
+
+    name = None
+    if uid is not None:
+        try:
+            account = pwd.getpwuid(uid)
+        except KeyError:  # a number without an account, as in containers
+            pass
+        else:
+            name = account.pw_name
+            gid = account.pw_gid if gid is None else gid
+    if gid is not None:
+        if os.geteuid() == 0:
+            os.initgroups(name, gid) if name is not None else os.setgroups([gid])
+        os.setgid(gid)
+    if uid is not None:
+        os.setuid(uid)
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """End the process after `seconds` whatever still runs: a thread of the application that never ends would
+    keep the interpreter waiting for ever."""
+
+    def leave() -> None:
+        os.write(2, b"container: threads of the application did not end, left them behind\n")
+        os._exit(code)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+class StopSignals:
+    """SIGINT and SIGTERM while the block runs: the first asks for the end, the second forces it.
+
+    A third ends the process on the spot, should the loop be stuck. Not `loop.add_signal_handler`: that one
+    is deaf while the application blocks the loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.asked = asyncio.Event()
+        self.forced = asyncio.Event()
+        self.last = 0
+        self._loop = loop
+        self._came = 0
+        self._previous: list[tuple[signal.Signals, _Handler]] = []
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a process that the last signal ended."""
+        return 128 + self.last
+
+    def __enter__(self) -> Self:
+        self._previous = [(number, signal.signal(number, self._received)) for number in STOP_SIGNALS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous:
+            signal.signal(number, handler)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self._came += 1
+        self.last = number
+        if self._came > 2 or self._loop.is_closed():
+            os._exit(self.exit_code)
+        # Python runs this between two instructions of the main thread; the loop may be waiting for events.
+        self._loop.call_soon_threadsafe(self.asked.set if self._came == 1 else self.forced.set)

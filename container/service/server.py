@@ -1,0 +1,278 @@
+"""Serving sites on the running loop, asyncio's or uvloop.
+
+`Server` opens the sockets of its sites, gives every connection a channel, and drains them at the end.
+`serving` and `serve` are for embedding it. Nothing here touches the process: signals, limits and exit codes
+are `loop.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import selectors
+import socket
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, listen_all, parse_endpoint
+from container.channel.group import ChannelGroup
+from container.channel.h1 import H1Channel
+from container.tree.accesslog import AccessLog
+from container.tree.resource import Resource
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+log = logging.getLogger("container.server")
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:8080"
+GRACEFUL_TIMEOUT_S: Final = 30.0
+LOG_FLUSH_S: Final = 1.0
+# Clients may go on connecting while the queue of accepted connections is emptied.
+ACCEPT_MAX_S: Final = 0.2
+# asyncio takes three turns of the loop from accept() to connection_made(), one from abort() to connection_lost().
+TURNS: Final = 5
+# What a resource may take to stop, after its connections are gone.
+SITE_STOP_S: Final = 10.0
+
+
+class Server:
+    """Serves sites on their endpoints from `start` to `stop`; each of them once.
+
+    A site may be bound more than once: it is started once, and its connections share a clock and a sweep.
+    `addresses` are for people, `urls` for programs; after `listen` both know the real port of `tcp:0`.
+    """
+
+    def __init__(
+        self, bindings: Iterable[tuple[Site, Sequence[Endpoint]]], *, server_name: str = "container"
+    ) -> None:
+        self._bindings = [(site, tuple(endpoints)) for site, endpoints in bindings]
+        self.sites: tuple[Site, ...] = tuple(dict.fromkeys(site for site, _ in self._bindings))
+        self.addresses: tuple[str, ...] = ()
+        self._server_name = server_name
+        self._groups: dict[Site, ChannelGroup] = {}
+        self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
+        self._ports: list[int] = []
+        self._listeners: list[asyncio.Server] = []
+        self._undo = AsyncExitStack()
+        self._ending: asyncio.Task[None] | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return tuple(address.partition(" (every ")[0] for address in self.addresses)
+
+    @property
+    def port(self) -> int:
+        """The port of the first TCP socket."""
+        if not self._ports:
+            raise RuntimeError("expected a server that listens on TCP, got one that does not")
+        return self._ports[0]
+
+    @property
+    def connections(self) -> int:
+        return sum(len(group.channels) for group in self._groups.values())
+
+    # Beginning.
+
+    def listen(self) -> None:
+        """Open all sockets or none: ListenError. Clients may connect from now on; they wait until `start`."""
+        with ExitStack() as undo:
+            for site, endpoints in self._bindings:
+                for endpoint, sock in listen_all(endpoints):
+                    undo.callback(_give_back, endpoint, sock)
+                    self._sockets.append((site, endpoint, sock))
+            undo.pop_all()
+        self.addresses = tuple(endpoint.describe(sock) for _, endpoint, sock in self._sockets)
+        names = [sock.getsockname() for _, _, sock in self._sockets]
+        self._ports = [name[1] for name in names if isinstance(name, tuple)]
+
+    def close_sockets(self) -> None:
+        """Take `listen` back, when there will be no `start`."""
+        for _, endpoint, sock in self._sockets:
+            _give_back(endpoint, sock)
+        self._sockets.clear()
+
+    async def start(self) -> None:
+        """Start the sites and answer. When that fails, what was done is undone in reverse."""
+        loop = asyncio.get_running_loop()
+        if not self._sockets:
+            self.listen()
+        async with AsyncExitStack() as undo:
+            undo.callback(self.close_sockets)
+            for site in self.sites:
+                await site.start()
+                undo.push_async_callback(_stop_site, site)
+            for site in self.sites:
+                group = self._groups[site] = ChannelGroup(site, loop, server_name=self._server_name)
+                group.start()
+                undo.callback(group.stop)
+            self._schedule_flush(loop)
+            undo.callback(self._flush_for_good)
+            for site, endpoint, sock in self._sockets:
+                listener = await _accept(loop, partial(H1Channel, self._groups[site]), endpoint, sock)
+                undo.callback(listener.close)
+                self._listeners.append(listener)
+            for listener in self._listeners:
+                await listener.start_serving()
+            self._undo = undo.pop_all()
+
+    # The end.
+
+    async def stop(self, graceful_timeout: float = GRACEFUL_TIMEOUT_S) -> None:
+        """Accept no more, answer what is in flight for at most `graceful_timeout` seconds, and clean up.
+
+        Later calls wait for the first. When the caller is cancelled meanwhile, connections are cut at once.
+        """
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(graceful_timeout))
+        try:
+            await asyncio.shield(self._ending)
+        except asyncio.CancelledError:
+            self.cut()
+            await asyncio.wait({self._ending}, timeout=SITE_STOP_S)
+            raise
+
+    def cut(self) -> None:
+        """Cut every connection, whatever it is doing."""
+        for group in self._groups.values():
+            for channel in list(group.channels):
+                channel.abort()
+
+    async def _end(self, timeout: float) -> None:
+        if not self._listeners:
+            self.close_sockets()
+            return
+        groups = self._groups.values()
+        for group in groups:
+            group.draining = True  # already now: answers to come announce the close
+        await self._stop_accepting()
+        open_before = self.connections
+        if open_before:
+            log.info("stopping: %d connections are open", open_before)
+        if not all(await asyncio.gather(*(group.drain(timeout) for group in groups))):
+            log.warning("stopping: requests not answered within %g s were cut off", timeout)
+        await _turns()
+        await self._undo.aclose()
+
+    async def _stop_accepting(self) -> None:
+        """Take what the kernel has accepted already, else the close would reset it.
+
+        UNIX sockets lose their names first, so that their queue ends. That of a busy TCP port may not, hence
+        the limit.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ACCEPT_MAX_S
+        with selectors.DefaultSelector() as waiting:
+            for _, endpoint, sock in self._sockets:
+                _release(endpoint, sock)
+                waiting.register(sock, selectors.EVENT_READ)
+            while waiting.select(0) and loop.time() < until:
+                await asyncio.sleep(0)
+        await _turns()
+        for listener in self._listeners:
+            listener.close()
+
+    # The access log.
+
+    def _schedule_flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flush_timer = loop.call_later(LOG_FLUSH_S, self._flush_on_time, loop)
+
+    def _flush_on_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._schedule_flush(loop)
+        self._flush()
+
+    def _flush_for_good(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        self._flush()
+
+    def _flush(self) -> None:
+        for listener in {site.log for site in self.sites}:
+            if isinstance(listener, AccessLog):
+                listener.flush()
+
+
+@asynccontextmanager
+async def serving(
+    site: Resource, *addresses: str | int | Endpoint, graceful_timeout: float = GRACEFUL_TIMEOUT_S
+) -> AsyncIterator[Server]:
+    """Serve a Site, or any resource as the root of one, while the block runs; the server knows its `port`."""
+    server = Server([(as_site(site), as_endpoints(addresses))])
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(graceful_timeout)
+
+
+async def serve(
+    site: Resource,
+    *addresses: str | int | Endpoint,
+    graceful_timeout: float = GRACEFUL_TIMEOUT_S,
+    ready: Callable[[Server], object] | None = None,
+) -> None:
+    """Serve until cancelled; then stop gracefully and let the cancellation out. A second one cuts short.
+
+    `ready` is told the server as soon as it answers. Without addresses it is 127.0.0.1:8080.
+    """
+    async with serving(site, *addresses, graceful_timeout=graceful_timeout) as server:
+        if ready is not None:
+            ready(server)
+        await asyncio.get_running_loop().create_future()
+
+
+def as_site(value: object) -> Site:
+    """A Site itself, or one whose root is the given resource."""
+    if isinstance(value, Site):
+        return value
+    if isinstance(value, Resource):
+        return Site(value)
+    raise TypeError(f"expected a Site or a Resource to serve, got {value!r}")
+
+
+def as_endpoints(addresses: Iterable[str | int | Endpoint]) -> tuple[Endpoint, ...]:
+    """Endpoints from the strings that stand for them; the default address when there are none."""
+    endpoints = tuple(
+        parse_endpoint(str(address)) if isinstance(address, str | int) else address for address in addresses
+    )
+    return endpoints or (parse_endpoint(DEFAULT_ADDRESS),)
+
+
+async def _accept(
+    loop: asyncio.AbstractEventLoop, channel: Callable[[], H1Channel], endpoint: Endpoint, sock: socket.socket
+) -> asyncio.Server:
+    # Loops call listen() again, with a backlog of 100 unless told.
+    backlog: int = getattr(endpoint, "backlog", DEFAULT_BACKLOG)
+    if sock.family == getattr(socket, "AF_UNIX", None):
+        return await loop.create_unix_server(channel, sock=sock, backlog=backlog, start_serving=False)
+    return await loop.create_server(channel, sock=sock, backlog=backlog, start_serving=False)
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+async def _stop_site(site: Site) -> None:
+    try:
+        async with asyncio.timeout(SITE_STOP_S):
+            await site.stop()
+    except TimeoutError:
+        log.error("%r did not stop within %g s", site, SITE_STOP_S)
+    except Exception:  # resources are the application's code
+        log.exception("%r did not stop", site)
+
+
+def _release(endpoint: Endpoint, sock: socket.socket) -> None:
+    try:
+        endpoint.release(sock)
+    except OSError as error:  # the rights to the directory may be gone
+        log.warning("%s was left behind: %s", endpoint.describe(sock), error)
+
+
+def _give_back(endpoint: Endpoint, sock: socket.socket) -> None:
+    _release(endpoint, sock)
+    sock.close()
