@@ -84,9 +84,13 @@ class H1Exchange:
     def respond(self, response: Response) -> None:
         body = response.body
         if body.__class__ is bytes:
-            self.reply(response.status, response.block(), body, response.reason)  # type: ignore[arg-type]  # it is bytes
+            self.reply(response.status, response.block(), body, response.reason)
         else:
-            self.start(response.status, response.block(), response.reason)
+            try:
+                self.start(response.status, response.block(), response.reason)
+            except BaseException:
+                _forget(body)
+                raise
             self.stream(body)
 
     def reply(self, status: int, block: FieldBlock, body: bytes = b"", reason: str = "") -> None:
@@ -209,7 +213,9 @@ class H1Exchange:
 
     def stream(self, body: Content) -> None:
         channel = self._channel
-        if channel is not None:
+        if channel is None:
+            _forget(body)
+        else:
             self._watch().task = channel.group.loop.create_task(self._send(body))
 
     async def drain(self) -> None:
@@ -383,7 +389,8 @@ class H1Exchange:
         self._tell_observers(error)
         self._release()
         if self._watchers is not None and self._watchers.task is not None:
-            self._watchers.task.cancel()
+            # Soon, not now: a task that is cancelled before its first step could not close its content.
+            channel.group.loop.call_soon(self._watchers.task.cancel)
 
     def resumed(self) -> None:
         """The client takes more again."""
@@ -499,8 +506,9 @@ async def _pieces(body: Content) -> AsyncIterator[bytes]:
         async for data in body:
             yield data
     elif isinstance(body, Iterable):
-        for data in body:
-            yield data  # type: ignore[misc]  # Content is bytes or iterates over bytes; bytes do not come here
+        assert not isinstance(body, bytes), "bytes are sent whole"
+        for piece in body:
+            yield piece
             await asyncio.sleep(0)
 
 
@@ -512,6 +520,17 @@ def _setter(future: "asyncio.Future[None]") -> Callable[[], None]:
             future.set_result(None)
 
     return wake
+
+
+def _forget(body: Content) -> None:
+    """Close content that will not be sent."""
+    task = asyncio.get_running_loop().create_task(_close(body))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+# The loop keeps only weak references to tasks.
+_closing: set[asyncio.Task[None]] = set()
 
 
 async def _close(body: Content) -> None:

@@ -7,6 +7,7 @@ memory until `spool()` is asked for; then what exceeds the limit goes to an anon
 import io
 import tempfile
 from collections import deque
+from contextlib import suppress
 from typing import BinaryIO
 
 from container.message.errors import ProtocolError
@@ -133,7 +134,9 @@ class Body:
         self._chunks.clear()
         self.held = 0
         if self._file is not None:
-            self._file.close()
+            # What a full disk did not take is not missed any more.
+            with suppress(OSError):
+                self._file.close()
             self._file = None
         if self._quota is not None:
             self._quota.give(self._taken)

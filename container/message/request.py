@@ -5,7 +5,7 @@ text of paths and queries UTF-8 with U+FFFD for what is not. Hot path: nothing i
 for. Answering is the exchange's work; finding the resource is `tree/traverse.py`'s, which moves `consumed`.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -44,7 +44,7 @@ class Request:
         raw_path: bytes,
         raw_query: bytes,
         http_version: str,
-        raw_headers: list[tuple[bytes, bytes]],
+        raw_headers: Sequence[tuple[bytes, bytes]],
         body: Body,
     ) -> None:
         self.method = method

@@ -12,14 +12,12 @@ from container.message.errors import ProtocolError
 from container.message.limits import Limits
 from container.message.request import Request
 from container.protocol.framing import ChunkedFraming, Framing, LengthFraming
-from container.protocol.head import CHUNKED, Tokeniser
+from container.protocol.head import BARE_LF, CHUNKED, REQUEST_LINE, Tokeniser
 
 __all__ = ["RequestParser", "Tokeniser"]
 
 # What an unfinished head may look like: a method, a target, a protocol name, with no control among them.
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [\x21-\x7e\x80-\xff]*(?: [\x21-\x7e]*)?)?\r?")
-_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n")
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _CR: Final = 13
 
 
@@ -132,11 +130,11 @@ class RequestParser:
         line = data[:line_end] if line_end >= 2 else data
         if len(line) > self._limits.request_line + 2:
             raise ProtocolError(414, f"expected a request line of at most {self._limits.request_line} bytes")
-        if not (_LINE if line_end >= 2 else _BEGINNING).fullmatch(line):
+        if not (REQUEST_LINE if line_end >= 2 else _BEGINNING).fullmatch(line):
             raise ProtocolError(400, "malformed request line")
-        if len(data) - len(line) > self._limits.field_section:
+        if len(data) - len(line) > self._limits.field_section + 1:  # the CR of the empty line may be there
             raise ProtocolError(431, f"expected a field section of at most {self._limits.field_section} bytes")
-        if _BARE_LF.search(data, max(0, self._scanned - 1)):
+        if BARE_LF.search(data, max(0, self._scanned - 1)):
             raise ProtocolError(400, "expected lines to end in CRLF")
         self._scanned = max(0, len(data) - 3)
         return False
@@ -147,7 +145,7 @@ class RequestParser:
         line_end = octets.find(b"\r\n")
         if line_end > limits.request_line:
             raise ProtocolError(414, f"expected a request line of at most {limits.request_line} bytes")
-        if len(octets) - line_end > limits.field_section + 6:
+        if len(octets) - line_end > limits.field_section + 4:
             raise ProtocolError(431, f"expected a field section of at most {limits.field_section} bytes")
         if limits.field_size < limits.field_section:
             longest = max(map(len, octets[line_end:].split(b"\r\n")))

@@ -22,10 +22,15 @@ _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)(.*)", re.DOTA
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~]+):[0-9]{1,5}")
 # Whitespace at the end of a field line is not part of the value (RFC 9112 5.1); httptools keeps or refuses tabs.
 _TRAILING: Final = re.compile(rb"(?<=[^\s])[ \t]+(?=\r\n)")
+REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n")
+BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _OTHER_VERSION: Final = re.compile(rb"HTTP/([0-9])\.([0-9])\r\n")
 
-# Fields that have a say in framing and persistence; without any of them a head is a simple one.
-_POLICY: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+# Fields that have a say in framing and persistence, for us or for httptools; without any of them a head is a
+# simple one, after which the parser is as good as new.
+_POLICY: Final = frozenset(
+    {b"content-length", b"transfer-encoding", b"connection", b"proxy-connection", b"expect", b"upgrade"}
+)
 # Nothing of these is kept longer than their request lives.
 _PRIVATE: Final = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 _METHODS: Final = {
@@ -49,6 +54,7 @@ class Head:
 
     `content` is the Content-Length, CHUNKED, or NO_CONTENT; `keep_alive` whether the connection may serve
     another request after this one; `expects_continue` whether the client asked to be asked for its content.
+    Unchangeable once it was read: requests with the same head share it.
     """
 
     __slots__ = (
@@ -56,7 +62,7 @@ class Head:
     )  # fmt: skip
 
     def __init__(
-        self, method: str, target: bytes, http_version: str, fields: list[tuple[bytes, bytes]]
+        self, method: str, target: bytes, http_version: str, fields: tuple[tuple[bytes, bytes], ...]
     ) -> None:
         self.method = method
         self.target = target
@@ -76,7 +82,7 @@ class Tokeniser:
     """
 
     __slots__ = (
-        "_feed", "_fields", "_framed", "_hosts", "_method", "_policy", "_private", "_reusable", "_target", "known",
+        "_feed", "_fields", "_hosts", "_method", "_policy", "_private", "_reusable", "_target", "known",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -100,7 +106,7 @@ class Tokeniser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._hosts: list[bytes] = []
         self._target = b""
-        self._policy = self._framed = self._private = False
+        self._policy = self._private = False
         if _TAB in octets:
             octets = _without_trailing_whitespace(octets)
         method = self._tokenise(octets)
@@ -115,10 +121,10 @@ class Tokeniser:
                 raise ProtocolError(400, f"expected one Host field, got {len(self._hosts)}")
         elif _HOST.fullmatch(self._hosts[0]) is None:
             raise ProtocolError(400, "malformed Host field")
-        head = Head(_METHODS.get(method) or method.decode("ascii"), self._target, version, fields)
+        head = Head(_METHODS.get(method) or method.decode("ascii"), self._target, version, tuple(fields))
         if self._policy:
             _apply_policy(head)
-        if self._target[0] != _SLASH or _HASH in self._target:
+        if self._target[0] != _SLASH or _HASH in self._target or method == b"CONNECT":
             _other_form(head)
         if len(octets) <= _REMEMBERED_SIZE and not self._private:
             if len(self.known) >= _REMEMBERED_MAX:
@@ -136,11 +142,12 @@ class Tokeniser:
             return method
         except httptools.HttpParserError as error:
             self._renew()
-            if isinstance(error, httptools.HttpParserInvalidMethodError):
+            if _is_unknown_method(error, octets):
                 raise ProtocolError(501, "unknown method") from error
             raise ProtocolError(400, f"malformed head: {error}") from error
         method = self._method()
-        if self._framed or not self._reusable():
+        # After the head, `should_keep_alive` has forgotten about `Connection: close` and knows of HTTP/1.0 only.
+        if self._policy or not self._reusable():
             self._renew()
         return method
 
@@ -156,8 +163,6 @@ class Tokeniser:
             self._hosts.append(value)
         elif name in _POLICY:
             self._policy = True
-            if name in (b"content-length", b"transfer-encoding"):
-                self._framed = True
         elif name in _PRIVATE:
             self._private = True
 
@@ -227,9 +232,17 @@ def _other_form(head: Head) -> None:
     if not authority or _HOST.fullmatch(authority) is None:
         raise ProtocolError(400, "malformed authority in the request target")
     # The target's authority replaces whatever Host says (RFC 9112 3.2.2).
-    head.fields[:] = [(b"host", authority), *(field for field in head.fields if field[0] != b"host")]
+    head.fields = ((b"host", authority), *(field for field in head.fields if field[0] != b"host"))
     path, _, head.query = rest.partition(b"?")
     head.path = path or (b"*" if head.method == "OPTIONS" and not rest else b"/")
+
+
+def _is_unknown_method(error: Exception, octets: bytes) -> bool:
+    """Whether a good request line names a method that httptools does not know, or only from RTSP."""
+    is_unknown = isinstance(error, httptools.HttpParserInvalidMethodError)
+    if not is_unknown and "Invalid method for HTTP" not in str(error):
+        return False
+    return REQUEST_LINE.match(octets) is not None and BARE_LF.search(octets) is None
 
 
 def _without_trailing_whitespace(octets: bytes) -> bytes:

@@ -112,7 +112,7 @@ class Files(Resource):
         self._dotfiles = dotfiles
         self._follow = follow_symlinks
 
-    def get(self, request: Request) -> Answer | Awaitable[Answer]:
+    def get(self, request: Request) -> "Answer | Awaitable[Answer]":
         below = self._below(request)
         if below is None:
             return self._missing(request)
@@ -229,14 +229,14 @@ class Files(Resource):
 
     # From anything else to an answer.
 
-    def _missing(self, request: Request) -> Answer | Awaitable[Answer]:
+    def _missing(self, request: Request) -> "Answer | Awaitable[Answer]":
         if self._not_found is None:
             raise HTTPError(404)
         if isinstance(self._not_found, Response):
             return self._not_found
         return self._not_found.render(request)
 
-    def _declined(self, request: Request, below: bytes, error: OSError) -> Answer | Awaitable[Answer]:
+    def _declined(self, request: Request, below: bytes, error: OSError) -> "Answer | Awaitable[Answer]":
         if error.errno in _MISSING:
             return self._missing(request)
         if error.errno in _FORBIDDEN:

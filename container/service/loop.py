@@ -1,7 +1,7 @@
 """The process that does nothing but serve: its loop, its signals, its limits, its rights, its exit code.
 
-`run` takes an Application through its life. Not here: sockets and sites (server.py), what is written to standard
-error (logs.py). A program that embeds a server wants nothing of this: `serve` and `serving` use none of it.
+`run` takes an Application through its life. Not here: sockets and sites (server.py), what is written to
+standard error (logs.py). A program that embeds a server wants none of this: `serve` and `serving` do without.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run(
 ) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code; in the main thread of a process of its own.
 
-    The order: privileged start of the services, sockets, rights given up, services, sites; the end in reverse.
+    In order: privileged start of the services, sockets, rights given up, services, sites; the end in reverse.
     0: stopped as asked, after what was in flight. 1: a socket could not be opened, rights not given up. 3: a
     service or resource did not start. 128 + the signal: a second signal cut the stop short. Errors are lines
     on standard error; only a loop that does not exist is a LoopProblem. When all is stopped, the process has

@@ -32,7 +32,7 @@ GRACEFUL_TIMEOUT_S: Final = 30.0
 LOG_FLUSH_S: Final = 1.0
 # Clients may go on connecting while the queue of accepted connections is emptied.
 ACCEPT_MAX_S: Final = 0.2
-# asyncio takes three turns of the loop from accept() to connection_made(), one from abort() to connection_lost().
+# From accept() to connection_made() asyncio takes three turns of the loop.
 TURNS: Final = 5
 # What a resource may take to stop, after its connections are gone.
 SITE_STOP_S: Final = 10.0

@@ -8,12 +8,14 @@ that deadlines of connections see. Nothing here is used by a server.
 from container.testing.asynchronous import AsyncClient, AsyncStream
 from container.testing.client import Client, Connection, Stream
 from container.testing.clock import FakeClock
-from container.testing.connection import AsyncConnection, ClientTimeout, NoResponse, RawAnswer
+from container.testing.connection import AsyncConnection, RawAnswer
 from container.testing.content import RequestOptions
-from container.testing.reader import BadResponse, ClientResponse, Interim
+from container.testing.reader import BadResponse, ClientResponse, ResponseHead
 from container.testing.transport import MockTransport
+from container.testing.wire import ClientTimeout, NoResponse
 
 __all__ = [
-    "AsyncClient", "AsyncConnection", "AsyncStream", "BadResponse", "Client", "ClientResponse", "ClientTimeout",
-    "Connection", "FakeClock", "Interim", "MockTransport", "NoResponse", "RawAnswer", "RequestOptions", "Stream",
+    "AsyncClient", "AsyncConnection", "AsyncStream", "BadResponse", "Client", "ClientResponse",
+    "ClientTimeout", "Connection", "FakeClock", "MockTransport", "NoResponse", "RawAnswer", "RequestOptions",
+    "ResponseHead", "Stream",
 ]  # fmt: skip

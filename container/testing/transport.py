@@ -5,7 +5,10 @@ reader learns neither of an end nor of a reset, and writing to a transport that 
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What one read of a socket brings at most.
 READ_MAX = 256 * 1024
@@ -17,11 +20,12 @@ Address = tuple[str, int] | str
 class MockTransport(asyncio.Transport):
     """One connection; `protocol` is connected at once.
 
-    The client's end: `feed`, `feed_eof`, `leave` and `reset` are what a client does; `take` is what it reads,
-    `written` everything that was ever written, `writes` the same call by call; `eof_seen` and `reset_seen` tell
-    how the protocol ended it; `hold` and `release` play a client that does not read. Without a `window` the
-    client's kernel takes everything, else that many bytes which the client has not taken yet; the rest waits
-    in the transport, which pauses the protocol's writing above `high_water` bytes.
+    The client's end: `feed`, `feed_eof`, `leave` and `reset` are what a client does; `take` is what it reads;
+    `written` is everything that was ever written, `writes` the same call by call (with `record`); `eof_seen`
+    and `reset_seen` tell how the protocol ended it; `hold` and `release` play a client that does not read.
+
+    The client's kernel keeps `window` bytes that the client has not taken, without it everything; the rest
+    waits in the transport, which pauses the protocol's writing above `high_water` bytes.
     """
 
     def __init__(
@@ -129,6 +133,16 @@ class MockTransport(asyncio.Transport):
     def written(self) -> bytes:
         """All that was written, whether it has reached the client or not."""
         return b"".join(self.writes)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes have reached the client that it did not take yet."""
+        return len(self._taken)
+
+    @property
+    def is_held(self) -> bool:
+        """Has the client stopped reading?"""
+        return self._held
 
     @property
     def pending(self) -> int:

@@ -83,7 +83,7 @@ class Site(Resource):
             return
         if answer.__class__ is Response:
             try:
-                exchange.respond(answer)  # type: ignore[arg-type]  # it is a Response
+                exchange.respond(answer)
             except Exception as error:  # noqa: BLE001  # a field of it may be illegal, a hook may raise
                 self.fail(exchange, error)
         elif answer is not exchange:
@@ -174,7 +174,7 @@ class Site(Resource):
         answer = (await resource).render(request)
         if isawaitable(answer):
             answer = await answer
-        return answer  # type: ignore[return-value]  # isawaitable narrows too little
+        return answer
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Rendering raised `error`: answer with its page if nothing was sent, else cut the connection.

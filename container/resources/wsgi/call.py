@@ -82,7 +82,7 @@ class WSGICall:
         result = self.begin()
         try:
             if result.__class__ is list or result.__class__ is tuple:
-                self._send_whole(result)  # type: ignore[arg-type]  # it is a list or a tuple
+                self._send_whole(result)
             else:
                 self._send_pieces(result)
         finally:

@@ -20,7 +20,7 @@ class InlineCall(WSGICall):
         try:
             result = self.begin()
             if result.__class__ is list or result.__class__ is tuple:
-                self._send_whole(result)  # type: ignore[arg-type]  # it is a list or a tuple
+                self._send_whole(result)
                 self._answer()
                 _close(result)
             else:

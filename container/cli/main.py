@@ -1,0 +1,225 @@
+"""The command `container`: options in, exit code out; whatever the user got wrong is one line.
+
+Exit codes: 0 stopped as asked; 1 a runtime error, such as a port that is taken; 2 options that cannot be
+understood; 3 a resource or service did not start; 4 the application could not be loaded; 130 or 143 a second
+signal cut the stop short.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint
+from container.cli.options import PARAMETERS
+from container.config.build import Settings, Source, build
+from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
+from container.config.mounts import ConfigProblem
+from container.message.limits import Limits
+from container.service.logs import complain, configure_logging, revive_loggers
+from container.service.loop import STOP_SIGNALS, LoopProblem, run
+from container.tree.accesslog import AccessLog
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from container.service.application import Application
+
+EXIT_USAGE: Final = 2
+EXIT_NOT_LOADED: Final = 4
+EXIT_INTERRUPTED: Final = 130
+# What the application's own threads and exit functions get once everything is stopped.
+EXIT_TIMEOUT_S: Final = 10.0
+
+_HELP: Final = """Serve a WSGI application, files, or a whole tree of both.
+
+APP is "module:name" or "package.module.name": a WSGI application, Site, Resource or Application. The
+directory you are in is searched for modules first.
+
+\b
+  container helloworld:application
+  container --path public --port 8000
+  container myapp:app --mount /static=path:public --mount /old=redirect:/new
+  container -y site.tac
+"""
+_EPILOG: Final = """Exit codes: 0 stopped as asked, 1 runtime error such as a port that is taken, 2 usage, 3 a
+resource or service did not start, 4 the application could not be loaded, 130 or 143 a second signal cut the
+stop short."""
+
+COMMAND: Final = click.Command(
+    "container",
+    params=PARAMETERS,
+    help=_HELP,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
+    except click.UsageError as error:
+        complain(usage_line(error))
+    except (ConfigProblem, EndpointError, LoopProblem) as problem:
+        complain(str(problem))
+    except ImportProblem as problem:
+        if problem.cause is not None and (text := format_user_traceback(problem.cause)).count("\n") > 1:
+            sys.stderr.write(text)
+        complain(str(problem))
+        return EXIT_NOT_LOADED
+    except KeyboardInterrupt:  # while the application was being imported
+        return EXIT_INTERRUPTED
+    return EXIT_USAGE
+
+
+def _main(arguments: list[str]) -> int:
+    with COMMAND.make_context("container", arguments) as context:
+        options = context.params
+        given = {
+            name: value
+            for name, value in options.items()
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+    configure_logging(options["log_level"])
+    ensure_cwd_importable()
+    with ExitStack() as stack:
+        access_log = open_access_log(options, given, stack)
+        settings = settings_of(options, given, access_log)
+        application = build(source_of(options), settings, endpoints_of(given))
+        revive_loggers()
+        warn_of_tracebacks(application)
+        code = run(
+            application,
+            loop=options["loop"],
+            graceful_timeout=options["graceful_timeout"],
+            server_name="container" if options["server_header"] else "",
+            exit_timeout=EXIT_TIMEOUT_S,
+        )
+        for number in STOP_SIGNALS:  # all is stopped: no second signal shall change the exit code now
+            signal.signal(number, signal.SIG_IGN)
+    _close_output()
+    return code
+
+
+def usage_line(error: click.UsageError) -> str:
+    """One line for what click found wrong; our own types say it all themselves."""
+    if isinstance(error, click.NoSuchOption):
+        hint = f" (did you mean {error.possibilities[0]}?)" if error.possibilities else ""
+        return f"expected a known option, got {error.option_name}{hint}"
+    if isinstance(error, click.BadOptionUsage):
+        option = next((each for each in PARAMETERS if error.option_name in each.opts), None)
+        if isinstance(option, click.Option) and option.is_flag:
+            return f"expected no value for {error.option_name}, got one"
+        return f"expected a value for {error.option_name}, got none"
+    return error.message
+
+
+def source_of(options: Mapping[str, Any]) -> Source:
+    apps = options["app"]
+    if len(apps) > 1:
+        raise ConfigProblem(f"expected one APP, got {' and '.join(map(repr, apps))}")
+    return Source(
+        app=apps[0] if apps else None,
+        wsgi=options["wsgi"],
+        path=options["path"],
+        tac=options["tac"],
+        factory=options["factory"],
+        mounts=options["mounts"],
+    )
+
+
+def settings_of(
+    options: Mapping[str, Any], given: Mapping[str, Any], access_log: AccessLog | None
+) -> Settings:
+    """Only what was given replaces what a ready-made site says of itself."""
+    names = {
+        "limit_request_line": "request_line",
+        "limit_request_fields": "fields",
+        "limit_request_field_size": "field_size",
+        "limit_request_body": "body",
+    }
+    limits = {name: given[option] for option, name in names.items() if option in given}
+    default = Limits()
+    if limits.get("field_size", 0) > default.field_size:  # one of that size must fit in beside ordinary ones
+        limits["field_section"] = limits["field_size"] + default.field_section
+    return Settings(
+        threads=options["threads"],
+        queue_limit=options["queue_limit"],
+        request_timeout=options["request_timeout"],
+        headers=options["headers"],
+        display_tracebacks=options["display_tracebacks"],
+        limits=limits,
+        timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
+        access_log=access_log,
+        override_log="access_log" in given or "access_log_file" in given,
+    )
+
+
+def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:
+    """The addresses that were given; none when none was."""
+    endpoints: list[Endpoint] = list(given.get("listen", ()))
+    if "host" in given or "port" in given:
+        host = given.get("host", _default("host")).strip("[]")
+        endpoints.append(TCPEndpoint(host or None, given.get("port", int(_default("port")))))
+    return endpoints
+
+
+def _default(name: str) -> str:
+    return str(next(each.default for each in PARAMETERS if each.name == name))
+
+
+def open_access_log(
+    options: Mapping[str, Any], given: Mapping[str, Any], stack: ExitStack
+) -> AccessLog | None:
+    name = options["access_log_file"]
+    if not options["access_log"]:
+        if name is not None:
+            raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
+        return None
+    if name is None or name == "-":
+        return AccessLog(sys.stdout) if sys.stdout is not None else None  # None: started with it closed
+    try:
+        stream = open(name, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # on the stack
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        message = f"expected a file to write to for --access-log-file, got {name!r}: {reason}"
+        raise ConfigProblem(message) from error
+    return AccessLog(stack.enter_context(stream))
+
+
+def warn_of_tracebacks(application: Application) -> None:
+    """Tracebacks show secrets: only the developer's own machine should see them."""
+    for binding in application.bindings:
+        shows = isinstance(binding.site, Site) and binding.site.display_tracebacks
+        if shows and any(map(is_exposed, binding.endpoints)):
+            complain("warning: tracebacks are shown to everybody who reaches an address that is not loopback")
+            return
+
+
+def is_exposed(endpoint: Endpoint) -> bool:
+    """Can other machines reach this address?"""
+    if not isinstance(endpoint, TCPEndpoint) or endpoint.host == "localhost":
+        return False
+    try:
+        return endpoint.host is None or not ipaddress.ip_address(endpoint.host).is_loopback
+    except ValueError:  # a name
+        return True
+
+
+def _close_output() -> None:
+    """What cannot be written to a closed pipe shall not be complained about when the interpreter exits."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

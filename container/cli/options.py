@@ -1,0 +1,222 @@
+"""The options of the command line: their spelling, their help, and how their text becomes a value.
+
+Here: numbers, sizes such as 10M, durations such as 500ms, header fields, endpoints; every slip is one line
+that says what was expected. Not here: what the values do (main.py and config/build.py).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import click
+
+from container import __version__
+from container.channel.endpoints import Endpoint, parse_endpoint
+from container.config.build import KINDS, Settings
+from container.config.importer import nearest_name
+from container.message.fields import CONTENT_LENGTH, Pair, encode_fields
+from container.message.limits import Limits, Timeouts
+from container.service.logs import LEVELS
+from container.service.loop import LOOPS
+from container.service.server import DEFAULT_ADDRESS, GRACEFUL_TIMEOUT_S
+
+_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_SIZE: Final = re.compile(r"([0-9]{1,15})([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SECONDS: Final = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_OFF: Final = ("0", "off")
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no type arguments
+    """A value that `parse` makes from the text and the option's name; its ValueError is the whole message."""
+
+    def __init__(self, name: str, parse: Callable[[str, str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value, param.opts[0] if param is not None else self.name)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def number(lowest: int, highest: int) -> Parsed:
+    def parse(text: str, option: str) -> int:
+        if _NUMBER.fullmatch(text) and lowest <= int(text) <= highest:
+            return int(text)
+        raise ValueError(f"expected a number from {lowest} to {highest} for {option}, got {text!r}")
+
+    return Parsed("number", parse)
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes; K, M, G and T are powers of 1024."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"expected a size such as 10M for {option}, got {text!r}")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def parse_line_size(text: str, option: str) -> int:
+    size = parse_size(text, option)
+    if not 16 <= size <= 1 << 20:
+        raise ValueError(f"expected a size from 16 to 1M for {option}, got {text!r}")
+    return size
+
+
+def parse_body_size(text: str, option: str) -> int | None:
+    return None if text in _OFF else parse_size(text, option)
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Seconds, or with one of the units ms, s, m, h, d."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"expected a duration such as 30, 500ms or 5m for {option}, got {text!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_timeout(text: str, option: str) -> float | None:
+    return None if text in _OFF else parse_duration(text, option) or None
+
+
+def parse_header(text: str, option: str) -> Pair:
+    name, colon, value = text.partition(":")
+    pair = name.strip(), value.strip()
+    if not colon or not pair[0]:
+        raise ValueError(f'expected "Name: value" for {option}, got {text!r}')
+    block = encode_fields([pair])
+    if not block.lines or block.kinds & CONTENT_LENGTH:
+        raise ValueError(f"expected a field that is not the server's own for {option}, got {text!r}")
+    return pair
+
+
+def one_of(names: Sequence[str]) -> Parsed:
+    def parse(text: str, option: str) -> str:
+        if text.lower() in names:
+            return text.lower()
+        hint = nearest_name(text.lower(), names)
+        raise ValueError(f"expected {', '.join(names)} for {option}, got {text!r}{hint}")
+
+    return Parsed("|".join(names), parse)
+
+
+def _endpoint(text: str, option: str) -> Endpoint:
+    return parse_endpoint(text)
+
+
+def spell_size(size: int | None) -> str:
+    """The shortest spelling that `parse_size` reads."""
+    if size is None:
+        return "off"
+    unit = next((unit for unit in "tgmk" if size and not size % _UNITS[unit]), "")
+    return f"{size // _UNITS[unit]}{unit.upper()}"
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"container {__version__}")
+        ctx.exit()
+
+
+def _option(*names: str, help: str, **more: Any) -> click.Option:
+    """An option; its default is shown as it would be typed."""
+    return click.Option(names, help=help, show_default="default" in more, **more)
+
+
+def _flag(*names: str, help: str, default: bool = False) -> click.Option:
+    return click.Option(names, help=help, is_flag=True, default=default, show_default=default)
+
+
+_limits, _timeouts, _settings = Limits(), Timeouts(), Settings()
+_HOST, _, _PORT = DEFAULT_ADDRESS.partition(":")
+_NAME: Final = {"metavar": "NAME"}
+_SIZED: Final = {"type": Parsed("size", parse_line_size), "metavar": "SIZE"}
+_TIMED: Final = {"type": Parsed("duration", parse_duration), "metavar": "SECONDS"}
+
+
+def _number(lowest: int, highest: int, default: object) -> dict[str, Any]:
+    return {"type": number(lowest, highest), "metavar": "N", "default": str(default)}
+
+
+PARAMETERS: Final[list[click.Parameter]] = [
+    click.Argument(["app"], nargs=-1, metavar="[APP]"),
+    _option("--wsgi", **_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
+    _flag("--factory", help="APP or --wsgi names a function that returns the application."),
+    _option("--path", metavar="DIR", help="Serve the files of a directory."),
+    _option(
+        "-y", "--python", "tac", metavar="FILE",
+        help="Serve what a .tac file binds to `application`, at its own addresses unless one is given here.",
+    ),
+    _option(
+        "--mount", "mounts", metavar="/PREFIX=KIND:ARG", multiple=True,
+        help=f"Mount a further thing, in front of the root. KIND is one of {', '.join(KINDS)}; what a "
+        "module:name without a KIND leads to is found out. Repeatable.",
+    ),
+    _option(
+        "--listen", "-b", "--bind", type=Parsed("endpoint", _endpoint), metavar="ADDRESS", multiple=True,
+        help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1 or "
+        "unix:/run/app.sock:mode=660. A port alone means every interface. Repeatable.",
+    ),
+    _option("--host", metavar="HOST", default=_HOST, help="Listen on this address."),
+    _option("--port", **_number(0, 65535, _PORT), help="Listen on this port; 0 lets the system choose."),
+    _option(
+        "--threads", **_number(0, 10_000, _settings.threads),
+        help="Threads of each WSGI application named here; 0 runs them on the event loop.",
+    ),
+    _option(
+        "--queue-limit", **_number(1, 10_000_000, _settings.queue_limit),
+        help="Requests that may wait for a thread; more are answered 503.",
+    ),
+    _option(
+        "--request-timeout", type=Parsed("duration", parse_timeout), metavar="SECONDS", default="off",
+        help="How long a WSGI application may take, else 504. Durations: 30, 500ms, 5m.",
+    ),
+    _option(
+        "--keep-alive", "--timeout-keep-alive", **_TIMED, default=f"{_timeouts.keep_alive:g}",
+        help="How long an idle connection is kept.",
+    ),
+    _option(
+        "--graceful-timeout", **_TIMED, default=f"{GRACEFUL_TIMEOUT_S:g}",
+        help="How long requests in flight may take after the signal to stop.",
+    ),
+    _option(
+        "--limit-request-line", **_SIZED, default=spell_size(_limits.request_line),
+        help="The longest first line of a request, else 414.",
+    ),
+    _option(
+        "--limit-request-fields", **_number(1, 100_000, _limits.fields),
+        help="The most header fields, else 431.",
+    ),
+    _option(
+        "--limit-request-field-size", **_SIZED, default=spell_size(_limits.field_size),
+        help="The longest header field, else 431.",
+    ),
+    _option(
+        "--limit-request-body", "--max-body", type=Parsed("size", parse_body_size), metavar="SIZE",
+        default=spell_size(_limits.body), help="The largest content of a request, else 413; 0 or off: any.",
+    ),
+    _option(
+        "--header", "--add-header", "headers", type=Parsed("field", parse_header), metavar='"NAME: VALUE"',
+        multiple=True, help="Add a field to every answer. Repeatable.",
+    ),
+    _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
+    _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),
+    _flag("--access-log/--no-access-log", default=True, help="Log every request to standard output."),
+    _option("--access-log-file", metavar="FILE", help="Log every request to this file; - is stdout."),
+    _option(
+        "--log-level", type=one_of(LEVELS), metavar="LEVEL", default="info",
+        help=f"How much to log to standard error: {', '.join(LEVELS)}.",
+    ),
+    _option("--loop", type=one_of(LOOPS), **_NAME, default="auto", help=f"Event loop: {', '.join(LOOPS)}."),
+    _flag("-n", "--nodaemon", help="Accepted, no effect: the foreground is the default."),
+    _flag("-o", "--no-save", help="Accepted, no effect."),
+    click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+        help="Show the version and exit.",
+    ),
+]  # fmt: skip

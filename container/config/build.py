@@ -1,0 +1,270 @@
+"""From what the user gave, names, directories, mounts, a `.tac` file, to an Application of sites.
+
+Here: which kinds of things a mount can name, what a Python object found under a name can be, how settings
+reach a site. A new kind is an entry in KINDS. Not here: importing (importer.py, tac.py), the spelling of
+options (cli/).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field, replace
+from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, signature
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
+from container.config.mounts import ConfigProblem, Nowhere, Welcome, parse_mounts, put
+from container.config.tac import load_tac
+from container.service.application import Application, Binding
+from container.service.server import as_endpoints
+from container.tree.resource import Resource
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from container.channel.endpoints import Endpoint
+    from container.message.exchange import Exchange
+    from container.message.fields import Pair
+    from container.resources.wsgi.call import WSGIApplication
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all that is built.
+
+    `threads`, `queue_limit`, `request_timeout`: of each WSGI application that is named, not of resources a
+    `.tac` file has made. All others hold for every site: `headers` are added, `limits` and `timeouts` replace
+    single values by name. `access_log` is for sites that have none; with `override_log` for all of them.
+    """
+
+    threads: int = 8
+    queue_limit: int = 1000
+    request_timeout: float | None = None
+    headers: tuple[Pair, ...] = ()
+    display_tracebacks: bool = False
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    access_log: Callable[[Exchange], None] | None = None
+    override_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be served, as the user spelt it: at most one of the first four, and mounts before it."""
+
+    app: str | None = None
+    wsgi: str | None = None
+    path: str | None = None
+    tac: str | None = None
+    factory: bool = False
+    mounts: Sequence[str] = ()
+
+
+Kind: TypeAlias = "Callable[[str, Settings], Resource]"
+
+
+def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()) -> Application:
+    """An application whose bindings are ready: each a Site and where it is served.
+
+    `endpoints` replace those a `.tac` file names. ConfigProblem for what cannot be understood, ImportProblem
+    for what cannot be loaded.
+    """
+    mounts = [(mount, resource_of(mount.spec, settings)) for mount in parse_mounts(source.mounts)]
+    name, value = _load(source, settings, mounted=bool(mounts))
+    if isinstance(value, Application):
+        application = value
+    else:
+        application = Application("container")
+        application.serve(value)
+    sites = _bind(application, name, settings, endpoints)
+    if mounts and len(sites) != 1:
+        raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
+    for mount, resource in mounts:
+        put(sites[0], mount, resource)
+    return application
+
+
+def _load(source: Source, settings: Settings, *, mounted: bool) -> tuple[str, object]:
+    """The root and its name in messages."""
+    given = {"APP": source.app, "--wsgi": source.wsgi, "--path": source.path, "--python": source.tac}
+    roots = [option for option, text in given.items() if text is not None]
+    if len(roots) > 1:
+        raise ConfigProblem(f"expected one root, got {' and '.join(roots)}; use --mount for more")
+    if source.factory and source.app is None and source.wsgi is None:
+        raise ConfigProblem("expected APP or --wsgi with --factory, got neither")
+    if source.app is not None:
+        option = "-y" if source.app.endswith(".tac") else "--path" if _is_directory(source.app) else ""
+        if option:
+            hint = f" (did you mean {option} {source.app}?)"
+            raise ConfigProblem(f'expected APP as "module:name", got {source.app!r}{hint}')
+        return source.app, import_object(source.app, factory=source.factory)
+    if source.wsgi is not None:
+        return source.wsgi, _wsgi(source.wsgi, settings, factory=source.factory)
+    if source.path is not None:
+        return source.path, _files(source.path, settings)
+    if source.tac is not None:
+        return source.tac, load_tac(source.tac)
+    return "the root", Nowhere() if mounted else Welcome()
+
+
+def _bind(
+    application: Application, name: str, settings: Settings, endpoints: Sequence[Endpoint]
+) -> list[Site]:
+    """Give every binding a site with these settings, and its endpoints; return the sites."""
+    sites: dict[int, Site] = {}
+    bindings = application.bindings
+    for binding in bindings:
+        if binding.options:
+            unknown = ", ".join(binding.options)
+            raise ImportProblem(f"expected only a site and addresses in serve(), got {unknown} in {name}")
+        if id(binding.site) not in sites:
+            sites[id(binding.site)] = site_of(binding.site, name, settings)
+    if not bindings and not application.services:
+        raise ImportProblem(f"expected {name} to serve a site or to have a service, got neither")
+    if endpoints and len(sites) != 1:
+        raise ConfigProblem(f"expected one site to serve at the given address, got {len(sites)} in {name}")
+    if endpoints:
+        bindings = [replace(bindings[0], endpoints=tuple(endpoints))]
+    application.bindings = [
+        Binding(sites[id(each.site)], as_endpoints(each.endpoints), {}) for each in bindings
+    ]
+    return list(sites.values())
+
+
+def site_of(value: object, name: str, settings: Settings) -> Site:
+    """A site that serves `value`, with the settings that hold for sites."""
+    resource = as_resource(value, name, settings)
+    site = resource if isinstance(resource, Site) else Site(resource)
+    for field_name, text in settings.headers:
+        site.headers.add(field_name, text)
+    site.display_tracebacks |= settings.display_tracebacks
+    site.limits = replace(site.limits, **settings.limits)  # type: ignore[arg-type]  # None only where it may be
+    site.timeouts = replace(site.timeouts, **settings.timeouts)
+    if settings.override_log or site.log is None:
+        site.log = settings.access_log
+    return site
+
+
+def as_resource(value: object, name: str, settings: Settings) -> Resource:
+    """A Site or Resource itself, or what runs a WSGI application; `name` is how the user spelt it."""
+    if isinstance(value, Resource):
+        return value
+    if isinstance(value, Application):
+        raise ImportProblem(f"expected something to mount, got an Application from {name!r}")
+    if isclass(value) and issubclass(value, Resource | Application):
+        raise ImportProblem(f'expected an instance, got class {value.__name__!r} from {name!r} (add "()"?)')
+    from container.resources.wsgi import WSGIResource  # late: a tree of files needs no threads
+
+    return WSGIResource(
+        check_wsgi(value, name),
+        threads=settings.threads,
+        queue_limit=settings.queue_limit,
+        request_timeout=settings.request_timeout,
+    )
+
+
+def check_wsgi(value: object, name: str) -> WSGIApplication:
+    """`value`, if it looks like a WSGI application. What cannot be told from its signature passes."""
+    application = check_callable(value, name)
+    if _is_asgi(application):
+        raise ImportProblem(
+            f"expected a WSGI application, got {name!r}: ASGI applications cannot be served yet"
+        )
+    if isfunction(application) or isclass(application):
+        try:
+            # Not that of a wrapped function: decorators may well change the arguments.
+            arguments = signature(application, follow_wrapped=False)
+        except (ValueError, TypeError):
+            return cast("WSGIApplication", application)
+        if not _takes(arguments, 2):
+            hint = ' (is it a factory? add "()" to call it)' if _takes(arguments, 0) else ""
+            raise ImportProblem(
+                f"expected a WSGI application, called with (environ, start_response), "
+                f"got {name!r} with {arguments}{hint}"
+            )
+    return cast("WSGIApplication", application)
+
+
+def _is_asgi(application: Callable[..., object]) -> bool:
+    """A coroutine function, an object whose call is one, or (scope, receive, send) by name."""
+    call = application if isfunction(application) or isclass(application) else type(application).__call__
+    if iscoroutinefunction(application) or iscoroutinefunction(call):
+        return True
+    try:
+        parameters = signature(application).parameters.values()
+    except (ValueError, TypeError):
+        return False
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    names = [each.name for each in parameters if each.kind in positional]
+    return names[:3] == ["scope", "receive", "send"]
+
+
+def _takes(arguments: Signature, count: int) -> bool:
+    try:
+        arguments.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+# Kinds of mounts.
+
+
+def resource_of(spec: str, settings: Settings) -> Resource:
+    """The resource for `KIND:ARG`, or for the object a bare `module:name` leads to."""
+    kind, colon, argument = spec.partition(":")
+    if colon and kind in KINDS:
+        if not argument:
+            raise ConfigProblem(f'expected something after "{kind}:", got nothing')
+        return KINDS[kind](argument, settings)
+    if _is_directory(spec) or not _is_module(kind.partition(".")[0]):
+        hint = f' (did you mean "path:{spec}"?)' if os.path.exists(spec) else nearest_name(kind, KINDS)
+        raise ConfigProblem(f'expected {", ".join(KINDS)} or "module:name" to mount, got {spec!r}{hint}')
+    return as_resource(import_object(spec), spec, settings)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return name.isidentifier() and importlib.util.find_spec(name) is not None
+    except (ValueError, ImportError):
+        return False
+
+
+def _is_directory(name: str) -> bool:
+    """A directory that is no package: only the import system takes it for a module."""
+    return os.path.isdir(name) and not os.path.exists(os.path.join(name, "__init__.py"))
+
+
+def _wsgi(name: str, settings: Settings, *, factory: bool = False) -> Resource:
+    value = import_object(name, factory=factory)
+    if isinstance(value, Resource | Application):
+        kind = type(value).__name__
+        raise ImportProblem(f"expected a WSGI application, got {kind} from {name!r} (give it without wsgi)")
+    return as_resource(value, name, settings)
+
+
+def _files(path: str, settings: Settings) -> Resource:
+    if not os.path.exists(path):
+        raise ConfigProblem(f"expected a directory, got {path!r}: nothing is there")
+    if not os.access(path, os.R_OK):
+        raise ConfigProblem(f"expected a directory that can be read, got {path!r}")
+    from container.resources.static import Files
+
+    return Files(path)
+
+
+def _redirect(url: str, settings: Settings) -> Resource:
+    from container.resources.redirect import Redirect
+
+    return Redirect(url)
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "wsgi": _wsgi,
+    "path": _files,
+    "static": _files,
+    "files": _files,
+    "redirect": _redirect,
+}

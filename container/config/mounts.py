@@ -1,0 +1,106 @@
+"""Mounts as the command line spells them, `/prefix=KIND:ARG`, and what stands where nothing was mounted.
+
+Here: the grammar, and putting resources at their prefixes. Not here: which kinds there are, and what their
+arguments mean (build.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from container.message.errors import HTTPError
+from container.message.response import Response
+from container.tree.resource import Resource
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from container.message.request import Request
+
+
+class ConfigProblem(ValueError):  # noqa: N818 (nothing of ours went wrong, the user has a problem)
+    """Options that cannot be understood, or not together. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A place in the tree, without slashes at its ends, and what it shall hold: KIND:ARG or module:name."""
+
+    path: str
+    spec: str
+    text: str
+
+
+def parse_mounts(texts: Iterable[str]) -> list[Mount]:
+    """The mounts, those nearer to the root first; two at one place are a problem."""
+    mounts: dict[str, Mount] = {}
+    for text in texts:
+        mount = _parse(text)
+        if mount.path in mounts:
+            first = mounts[mount.path].text
+            raise ConfigProblem(f"expected one mount at /{mount.path}, got {first!r} and {text!r}")
+        mounts[mount.path] = mount
+    # A mount replaces what is at its place, and with it what was mounted below that.
+    return sorted(mounts.values(), key=lambda mount: mount.path.count("/") if mount.path else -1)
+
+
+def _parse(text: str) -> Mount:
+    prefix, equals, spec = text.partition("=")
+    if not prefix.startswith("/") or not equals or not spec:
+        hint = f' (did you mean "/{text}"?)' if equals and prefix and spec and prefix[0].isalnum() else ""
+        raise ConfigProblem(f'expected a mount as "/prefix=KIND:ARG", got {text!r}{hint}')
+    path = prefix[1:].removesuffix("/")
+    if path and not all(path.split("/")):
+        raise ConfigProblem(f"expected a prefix without empty segments, got {prefix!r} in {text!r}")
+    return Mount(path, spec, text)
+
+
+def put(root: Resource, mount: Mount, child: Resource) -> None:
+    """Mount `child` in front of whatever `root` answers at that place."""
+    while isinstance(root, Site):
+        root = root.root
+    root.mount(mount.path, child)
+
+
+class Nowhere(Resource):
+    """The root of a tree that has only mounts: nothing is here."""
+
+    is_leaf = True
+
+    def render(self, request: Request) -> Response:
+        raise HTTPError(404)
+
+
+_WELCOME = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>container is running</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 40rem; padding: 0 1rem; }
+pre { overflow: auto; padding: 1rem; background: #f4f4f4; color: #222; }
+</style>
+<h1>container is running</h1>
+<p>It was started without anything to serve. Stop it and start it with something:</p>
+<pre>container helloworld:application       a WSGI application, here of helloworld.py
+container --path public                the files of a directory
+container -y site.tac                  whatever a Python file puts together
+container --mount /app=helloworld:application --mount /static=path:public</pre>
+<p><code>container --help</code> lists all options.</p>
+</html>
+"""
+
+
+class Welcome(Resource):
+    """The root of a server that was given nothing to serve: says how to start with something."""
+
+    is_leaf = True
+
+    def __init__(self) -> None:
+        self._here = Response.html(_WELCOME)
+        self._elsewhere = Response.html(_WELCOME, 404)
+
+    def get(self, request: Request) -> Response:
+        return self._here if request.raw_path == b"/" else self._elsewhere
