@@ -6,6 +6,7 @@ They show what went wrong in a sentence and nothing of the inside, unless traceb
 import traceback
 from html import escape
 
+from container.message.negotiation import preferred_type
 from container.message.request import Request
 from container.message.response import HTML, Response
 from container.message.status import reason
@@ -59,11 +60,7 @@ def prefers_json(request: Request) -> bool:
     accept = request.raw_header(b"accept")
     if accept is None or b"json" not in accept:
         return False
-    from werkzeug.datastructures import MIMEAccept
-    from werkzeug.http import parse_accept_header
-
-    accepted = parse_accept_header(accept.decode("latin-1"), MIMEAccept)
-    best = accepted.best_match(["text/html", "application/json", "application/problem+json"])
+    best = preferred_type(accept.decode("latin-1"), ("text/html", "application/json", "application/problem+json"))
     return best is not None and best != "text/html"
 
 

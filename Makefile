@@ -1,0 +1,38 @@
+# Two commands set everything up on a machine with Python and make: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test lint soak bench clean
+.DEFAULT_GOAL := run
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $(STAMP)
+
+# The main job: a WSGI application on threads, at http://127.0.0.1:8080/.
+run: $(STAMP)
+	cd apps && exec ../$(BIN)/container --wsgi=helloworld.application
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not soak"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The long drills: fuzzing with many examples, gigabyte uploads, ten thousand connections.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak
+
+# In memory first, then over loopback against peers in a venv of their own.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/throughput.py --rounds 3
+	$(BIN)/python benchmarks/price.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis apps/var apps/djangosite/var
