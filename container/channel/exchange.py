@@ -49,7 +49,7 @@ class H1Exchange:
 
     __slots__ = (
         "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_watchers",
-        "bytes_sent", "disconnected", "ended", "request", "started", "status",
+        "bytes_sent", "disconnected", "ended", "gone", "request", "started", "status",
     )  # fmt: skip
 
     # Set by start(): the head that was not written yet, the framing of the content, what is left of its length.
@@ -68,6 +68,7 @@ class H1Exchange:
         self.started = False
         self.ended = False
         self.disconnected = False
+        self.gone = False
 
     @classmethod
     def for_error(cls, channel: "H1Channel") -> "H1Exchange":
@@ -262,10 +263,6 @@ class H1Exchange:
     def expects_continue(self) -> bool:
         return self._channel is not None and self._channel.parser.expects_continue
 
-    @property
-    def gone(self) -> bool:
-        return self._channel is None
-
     def abort(self, error: Exception | None = None) -> None:
         channel = self._channel
         if channel is None:
@@ -380,7 +377,7 @@ class H1Exchange:
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        self.disconnected = True
+        self.disconnected = self.gone = True
         self.request.body.fail(ClientDisconnected("the client left before the end of its request"))
         self.status = self.status or CLIENT_CLOSED_REQUEST
         log = channel.group.host.log
@@ -449,7 +446,7 @@ class H1Exchange:
     def _detach(self, channel: "H1Channel", error: Exception | None) -> None:
         """Forget the channel; the request forgets the exchange, or the two would keep each other alive."""
         self._channel = None
-        self.ended = True
+        self.ended = self.gone = True
         log = channel.group.host.log
         if log is not None:
             log(self)
@@ -492,7 +489,7 @@ def _ended_exchange() -> H1Exchange:
     exchange._watchers = None
     exchange.request = Request("-", b"-", b"", b"", "1.1", [], EMPTY)
     exchange.status = exchange.bytes_sent = 0
-    exchange.started = exchange.ended = exchange.disconnected = True
+    exchange.started = exchange.ended = exchange.disconnected = exchange.gone = True
     return exchange
 
 

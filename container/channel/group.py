@@ -40,7 +40,7 @@ class ChannelGroup:
 
     __slots__ = (
         "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "draining",
-        "host", "loop", "now", "tokeniser",
+        "host", "keep_alive", "loop", "now", "tokeniser",
     )  # fmt: skip
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, server_name: str = "container") -> None:
@@ -48,6 +48,7 @@ class ChannelGroup:
         self.loop = loop
         self.channels: set[Channel] = set()
         self.tokeniser = Tokeniser()
+        self.keep_alive = host.timeouts.keep_alive
         self.draining = False
         self._server_field = f"Server: {server_name}\r\n".encode("latin-1") if server_name else b""
         self._drained: asyncio.Event | None = None

@@ -164,11 +164,12 @@ class H1Channel(asyncio.Protocol):
         if self.half_closed:
             self.close()
         elif self.parser.framing is not None:
+            self._discarded = 0
             self.deadline = self.group.now + timeouts.body
         elif not self.parser.buffer:
             self._in_head = False
             if not self.paused:
-                self.deadline = self.group.now + timeouts.keep_alive
+                self.deadline = self.group.now + self.group.keep_alive
         elif not self._in_head:
             self._in_head = True
             self.deadline = self.group.now + timeouts.head
@@ -227,11 +228,14 @@ class H1Channel(asyncio.Protocol):
         if not keep or self.half_closed:
             self.close(linger=not self.half_closed)
             return
-        self._discarded = 0
-        if not self._advancing:
-            if not self._reading:
-                self.resume_reading()
-            self.advance()
+        if self._advancing:
+            return
+        if self._reading and not self.parser.buffer and not self.paused and self.parser.framing is None:
+            self.deadline = self.group.now + self.group.keep_alive
+            return
+        if not self._reading:
+            self.resume_reading()
+        self.advance()
 
     def refuse(self, error: ProtocolError) -> None:
         """Answer a request that broke the standard, then close."""

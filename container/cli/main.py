@@ -37,7 +37,7 @@ EXIT_USAGE: Final = 2
 EXIT_NOT_LOADED: Final = 4
 EXIT_INTERRUPTED: Final = 130
 # What the application's own threads and exit functions get once everything is stopped.
-EXIT_TIMEOUT_S: Final = 10.0
+EXIT_TIMEOUT_S: Final = 5.0
 
 _HELP: Final = """Serve a WSGI application, files, or a whole tree of both.
 

@@ -14,7 +14,7 @@ from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfuncti
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
-from container.config.mounts import ConfigProblem, Nowhere, Welcome, parse_mounts, put
+from container.config.mounts import ConfigProblem, Mount, Nowhere, Welcome, parse_mounts, put
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -71,24 +71,32 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     `endpoints` replace those a `.tac` file names. ConfigProblem for what cannot be understood, ImportProblem
     for what cannot be loaded.
     """
-    mounts = [(mount, resource_of(mount.spec, settings)) for mount in parse_mounts(source.mounts)]
-    name, value = _load(source, settings, mounted=bool(mounts))
+    mounts = parse_mounts(source.mounts)
+    name, value = _load(source, settings, mounts)
+    below = [(mount, resource_of(mount.spec, settings)) for mount in mounts if mount.path]
     if isinstance(value, Application):
         application = value
     else:
         application = Application("container")
         application.serve(value)
     sites = _bind(application, name, settings, endpoints)
-    if mounts and len(sites) != 1:
+    if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
-    for mount, resource in mounts:
+    for mount, resource in below:
         put(sites[0], mount, resource)
     return application
 
 
-def _load(source: Source, settings: Settings, *, mounted: bool) -> tuple[str, object]:
+def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[str, object]:
     """The root and its name in messages."""
-    given = {"APP": source.app, "--wsgi": source.wsgi, "--path": source.path, "--python": source.tac}
+    root = next((mount.spec for mount in mounts if not mount.path), None)
+    given = {
+        "APP": source.app,
+        "--wsgi": source.wsgi,
+        "--path": source.path,
+        "--python": source.tac,
+        "--mount /": root,
+    }
     roots = [option for option, text in given.items() if text is not None]
     if len(roots) > 1:
         raise ConfigProblem(f"expected one root, got {' and '.join(roots)}; use --mount for more")
@@ -106,7 +114,9 @@ def _load(source: Source, settings: Settings, *, mounted: bool) -> tuple[str, ob
         return source.path, _files(source.path, settings)
     if source.tac is not None:
         return source.tac, load_tac(source.tac)
-    return "the root", Nowhere() if mounted else Welcome()
+    if root is not None:
+        return root, resource_of(root, settings)
+    return "the root", Nowhere() if mounts else Welcome()
 
 
 def _bind(
@@ -134,12 +144,19 @@ def _bind(
 
 
 def site_of(value: object, name: str, settings: Settings) -> Site:
-    """A site that serves `value`, with the settings that hold for sites."""
+    """A site that serves `value`, with the settings that hold for sites.
+
+    A site that is ready made keeps the headers it has: further ones come from a second site around it.
+    """
     resource = as_resource(value, name, settings)
-    site = resource if isinstance(resource, Site) else Site(resource)
-    for field_name, text in settings.headers:
-        site.headers.add(field_name, text)
-    site.display_tracebacks |= settings.display_tracebacks
+    site = resource if isinstance(resource, Site) else Site(resource, headers=settings.headers)
+    if settings.display_tracebacks:
+        site.display_tracebacks = True
+    if site is resource and settings.headers:
+        outer = Site(site, headers=settings.headers, error_pages=site.error_pages, access_log=site.log)
+        outer.limits, outer.timeouts = site.limits, site.timeouts
+        outer.display_tracebacks = site.display_tracebacks
+        site = outer
     site.limits = replace(site.limits, **settings.limits)  # type: ignore[arg-type]  # None only where it may be
     site.timeouts = replace(site.timeouts, **settings.timeouts)
     if settings.override_log or site.log is None:

@@ -26,7 +26,10 @@ class ConfigProblem(ValueError):  # noqa: N818 (nothing of ours went wrong, the 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A place in the tree, without slashes at its ends, and what it shall hold: KIND:ARG or module:name."""
+    """A place in the tree, without slashes at its ends, and what it shall hold: KIND:ARG or module:name.
+
+    The empty path is the root itself.
+    """
 
     path: str
     spec: str
@@ -43,7 +46,7 @@ def parse_mounts(texts: Iterable[str]) -> list[Mount]:
             raise ConfigProblem(f"expected one mount at /{mount.path}, got {first!r} and {text!r}")
         mounts[mount.path] = mount
     # A mount replaces what is at its place, and with it what was mounted below that.
-    return sorted(mounts.values(), key=lambda mount: mount.path.count("/") if mount.path else -1)
+    return sorted(mounts.values(), key=lambda mount: mount.path.count("/"))
 
 
 def _parse(text: str) -> Mount:

@@ -33,14 +33,11 @@ class Exchange(Protocol):
     started: bool
     ended: bool
     disconnected: bool  # the client has closed its side, or left
+    gone: bool  # nothing that is written now can reach the client: it has left, or the exchange has ended
 
     @property
     def expects_continue(self) -> bool:
         """The client holds its content back until it is asked for (RFC 9110 10.1.1)."""
-
-    @property
-    def gone(self) -> bool:
-        """Nothing that is written now can reach the client: it has left, or the exchange has ended."""
 
     def respond(self, response: Response) -> None:
         """Answer with a value; a streamed body is sent by a task of the exchange."""

@@ -26,11 +26,15 @@ class Request:
     parts (`raw_path` is `*` or an authority for those forms). `http_version` is "1.0" or "1.1".
     `raw_headers` are `(lower-case name, value)` in order. `consumed` is how many bytes of `raw_path` the
     traversal has used up: what comes before is `script_name`, the rest `path_info`.
+
+    `memo`, when the very same head has come before, is shared by all requests that had it: a place for what
+    follows from a head alone and is dear to work out. Keys are the objects that put something there. Paths,
+    queries and fields are replaced as wholes, never changed in place.
     """
 
     __slots__ = (
-        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "method", "raw_headers",
-        "raw_path", "raw_query", "raw_target", "site",
+        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "memo", "method",
+        "raw_headers", "raw_path", "raw_query", "raw_target", "site",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -46,6 +50,7 @@ class Request:
         http_version: str,
         raw_headers: Sequence[tuple[bytes, bytes]],
         body: Body,
+        memo: dict[object, object] | None = None,
     ) -> None:
         self.method = method
         self.raw_target = raw_target
@@ -54,6 +59,7 @@ class Request:
         self.http_version = http_version
         self.raw_headers = raw_headers
         self.body = body
+        self.memo = memo
         self.consumed = 0
         self._lazy: dict[str, Any] | None = None
 

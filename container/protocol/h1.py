@@ -79,15 +79,20 @@ class RequestParser:
             self.buffer = data[end:]
             data = data[:end]
         head = self._tokeniser.known.get(data)
+        memo = None
         if head is None:
             self._check_sizes(data)
             head = self._tokeniser.read(data, self._limits)
+        else:
+            memo = head.memo
         self._scanned = 0
         self._welcome = True
         self.keep_alive = head.keep_alive
         body = EMPTY if head.content <= 0 and head.content != CHUNKED else self._begin(head.content)
         self.expects_continue = head.expects_continue and self.framing is not None and not body.received
-        return Request(head.method, head.target, head.path, head.query, head.http_version, head.fields, body)
+        return Request(
+            head.method, head.target, head.path, head.query, head.http_version, head.fields, body, memo
+        )
 
     def eof(self) -> None:
         """The client will send no more: content that is not complete never will be."""

@@ -58,7 +58,8 @@ class Head:
     """
 
     __slots__ = (
-        "content", "expects_continue", "fields", "http_version", "keep_alive", "method", "path", "query", "target",
+        "content", "expects_continue", "fields", "http_version", "keep_alive", "memo", "method", "path", "query",
+        "target",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,7 @@ class Head:
         self.keep_alive = http_version == "1.1"
         self.content = NO_CONTENT
         self.expects_continue = False
+        self.memo: dict[object, object] = {}
 
 
 class Tokeniser:

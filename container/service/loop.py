@@ -101,8 +101,10 @@ class _Life:
             starting.cancel()
             await asyncio.wait({starting}, timeout=FORCED_STOP_S)
             if not starting.done() or starting.cancelled():
+                self._server.close_sockets()
                 return EXIT_STOPPED
         if (failure := starting.exception()) is not None:
+            self._server.close_sockets()
             return _failed(failure)
         freeze_memory()
         self._announce()

@@ -133,7 +133,7 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
 
     `app` is a Site, or a Resource to put into one; it is started on entering and stopped on leaving. `client`
     and `server` are the ends of the connection as the site sees them (a path as `server` is a UNIX socket),
-    `secure` makes it believe in TLS. `headers` go with every request. Connections are kept for later requests.
+    `secure` makes it believe in TLS. `headers` go with every request. Connections are used again.
 
     `cookies` is a jar without rules: what a response sets is sent with every later request, whatever its path
     and domain, until a response deletes it. With `follow_redirects`, redirects to the same host are followed.

@@ -261,19 +261,23 @@ class MockTransport(asyncio.Transport):
 
     def _flow(self) -> None:
         """Move what was written to the client, as far as it reads."""
-        if self._buffer and not self._held and not self.lost:
-            room = len(self._buffer) if self._window is None else max(0, self._window - len(self._taken))
-            self._taken += self._buffer[:room]
+        if self._held or self.lost:
+            return
+        room = len(self._buffer) if self._window is None else max(0, self._window - len(self._taken))
+        moved = self._buffer[:room]
+        if moved:
+            self._taken += moved
             del self._buffer[:room]
-        if self._paused and len(self._buffer) <= self._low and not self.lost:
+        ends = self._eof_written and not self._buffer and not self.eof_seen
+        if ends:
+            self.eof_seen = True
+        if self._paused and len(self._buffer) <= self._low:
             self._paused = False
             self._protocol.resume_writing()
-        if not self._buffer:
-            if self._eof_written:
-                self.eof_seen = True
-            if self._closing and not self.lost:
-                self._loop.call_soon(self._lose, None)
-        self._changed()
+        if not self._buffer and self._closing:
+            self._loop.call_soon(self._lose, None)
+        if moved or ends:
+            self._changed()
 
     def _force_close(self, error: Exception | None) -> None:
         if self.lost:

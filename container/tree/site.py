@@ -56,7 +56,7 @@ class Site(Resource):
             raise TypeError(f"expected a Resource as root of a Site, got {root!r}")
         self.root = root
         self.headers = Headers(headers)
-        encode_fields(self.headers.items())  # an illegal field is an error now, not with every response
+        self._decorates = bool(encode_fields(self.headers.items()).fields)  # an illegal field is an error now
         self.error_pages = dict(error_pages or {})
         self.display_tracebacks = display_tracebacks
         self.limits = limits or Limits()
@@ -106,7 +106,7 @@ class Site(Resource):
 
     def enter(self, request: Request) -> Resource:
         request.site = self
-        if len(self.headers):
+        if self._decorates:
             request.exchange.before_head(self._add_headers)
         if request.consumed and request.consumed >= len(request.raw_path):
             return _SLASH

@@ -80,11 +80,11 @@ class WSGICall:
 
     def _run(self) -> None:
         result = self.begin()
+        if result.__class__ is list or result.__class__ is tuple:  # these have nothing to close
+            self._send_whole(result)
+            return
         try:
-            if result.__class__ is list or result.__class__ is tuple:
-                self._send_whole(result)
-            else:
-                self._send_pieces(result)
+            self._send_pieces(result)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
@@ -94,7 +94,7 @@ class WSGICall:
         """Call the application."""
         resource = self.resource
         request = self.exchange.request
-        environ = make_environ(request, resource.base)
+        environ = make_environ(request, resource.base, resource)
         body = request.body
         if body is EMPTY:
             environ["wsgi.input"] = BytesIO()
@@ -193,19 +193,18 @@ class WSGICall:
 
     def delivered(self) -> None:
         exchange = self.exchange
-        whole = self.whole
         if self._streaming:
             self._pump()
-        elif whole is not None and not exchange.started and not self.abandoned:
-            try:
-                exchange.reply(self.status, self.block, whole, self.reason)  # type: ignore[arg-type]  # set with whole
-            except Exception as error:  # noqa: BLE001  # a hook of the tree raised
-                self.resource.fail(exchange, error)
+        else:
+            if self.whole is not None and not exchange.started:
+                try:
+                    exchange.reply(self.status, self.block, self.whole, self.reason)  # type: ignore[arg-type]  # set with whole
+                except Exception as error:  # noqa: BLE001  # a hook of the tree raised
+                    self.resource.fail(exchange, error)
             if self.error is not None:
                 self._fail(self.error)
-        elif self.error is not None:
-            self._fail(self.error)
-        self.resource.finished(self)
+        if self.resource.request_timeout is not None:
+            self.resource.finished(self)
 
     def _pump(self) -> None:
         """Write what the thread has handed over, as far as the client takes it."""

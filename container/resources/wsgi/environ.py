@@ -23,8 +23,47 @@ _servers: dict[str, tuple[str, str]] = {}
 _PERCENT: Final = 37
 
 
-def make_environ(request: Request, base: Environ) -> Environ:
-    """`base` and everything the request says. `wsgi.input` is the caller's."""
+class _Template:
+    """The part of an environ that follows from a head and a mount point."""
+
+    __slots__ = ("consumed", "environ", "fields", "path", "query")
+
+    def __init__(self, request: Request, environ: Environ) -> None:
+        self.path = request.raw_path
+        self.query = request.raw_query
+        self.fields = request.raw_headers
+        self.consumed = request.consumed
+        self.environ = environ
+
+    def fits(self, request: Request) -> bool:
+        """Was nothing of the head replaced on the way down the tree?"""
+        return (
+            self.path is request.raw_path
+            and self.query is request.raw_query
+            and self.fields is request.raw_headers
+            and self.consumed == request.consumed
+        )
+
+
+def make_environ(request: Request, base: Environ, owner: object) -> Environ:
+    """`base` and everything the request says. `wsgi.input` is the caller's; `owner` is whose `base` it is."""
+    memo = request.memo
+    template = memo.get(owner) if memo is not None else None
+    if template.__class__ is _Template and template.fits(request):
+        environ = template.environ.copy()
+    else:
+        environ = _from_head(request, base)
+        if memo is not None:
+            memo[owner] = _Template(request, environ.copy())
+    connection = request.connection
+    environ["REMOTE_ADDR"] = connection.client_host
+    environ["REMOTE_PORT"] = connection.client_port
+    if connection.secure or request.is_masked or not environ.get("HTTP_HOST"):
+        _name_server(request, environ)
+    return environ
+
+
+def _from_head(request: Request, base: Environ) -> Environ:
     environ = base.copy()
     path = request.raw_path
     consumed = request.consumed
@@ -38,9 +77,6 @@ def make_environ(request: Request, base: Environ) -> Environ:
     environ["QUERY_STRING"] = request.raw_query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.raw_target.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http_version == "1.1" else "HTTP/1.0"
-    connection = request.connection
-    environ["REMOTE_ADDR"] = connection.client_host
-    environ["REMOTE_PORT"] = connection.client_port
     keys = _keys
     for name, value in request.raw_headers:
         key = keys[name] if name in keys else _key(name)
@@ -51,15 +87,19 @@ def make_environ(request: Request, base: Environ) -> Environ:
             environ[key] = f"{environ[key]}{joint}{value.decode('latin-1')}"
         else:
             environ[key] = value.decode("latin-1")
-    host = environ.get("HTTP_HOST")
-    if not host or request.is_masked:
-        host = request.host
+    host = environ.get("HTTP_HOST", "")
     environ["SERVER_NAME"], environ["SERVER_PORT"] = _servers.get(host) or _server(host)
+    return environ
+
+
+def _name_server(request: Request, environ: Environ) -> None:
+    """Name, port and scheme where the Host field does not say it all."""
+    name, port = split_authority(request.host)
+    environ["SERVER_NAME"] = name
+    environ["SERVER_PORT"] = str(port or (443 if request.is_secure else 80))
     if request.is_secure:
         environ["wsgi.url_scheme"] = "https"
         environ["HTTPS"] = "on"
-        environ["SERVER_PORT"] = str(split_authority(host)[1] or 443)
-    return environ
 
 
 def _key(name: bytes) -> str | None:
