@@ -47,6 +47,7 @@ class Wire:
         self.idle = False  # its last answer is complete, and another request may be sent
         self._final: ResponseHead | None = None
         self._received = 0
+        self._sent = False
         self._sender: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         # What the test sets in its context is not the server's.
@@ -83,32 +84,33 @@ class Wire:
         """Begin to send `request`; the answer may be read meanwhile."""
         self._received = 0
         self._final = None
+        self._sent = False
         self.interim = []
         self._sender = asyncio.get_running_loop().create_task(self._transmit(request))
         self._sender.add_done_callback(lambda _: self._change.set())
 
     async def _transmit(self, request: Outgoing) -> None:
         feed, body = self.transport.feed, request.body
-        if request.expects_continue and body is not None:
-            await self.inject(partial(feed, request.head))
-            if not await self._may_continue():
-                return
-        elif isinstance(body, bytes | None):
-            await self.inject(partial(feed, request.head + (body or b"")))
+        if isinstance(body, bytes | None) and not (body and request.expects_continue):
+            await self.inject(partial(self._feed_last, request.head + (body or b"")))
             return
-        else:
-            await self.inject(partial(feed, request.head))
-        if isinstance(body, bytes):
-            await self.inject(partial(feed, body))
+        await self.inject(partial(feed, request.head))
+        if request.expects_continue and not await self._may_continue():
             return
-        assert body is not None, "the branches above"
+        if isinstance(body, bytes | None):
+            await self.inject(partial(self._feed_last, body or b""))
+            return
         async for piece in _pieces(body):
             await self.inject(partial(feed, b"%x\r\n%b\r\n" % (len(piece), piece)))
             while self.transport.pending > WINDOW and not self.transport.is_closing():
                 await self._changed()
             if self.transport.is_closing():
                 return
-        await self.inject(partial(feed, b"0\r\n\r\n"))
+        await self.inject(partial(self._feed_last, b"0\r\n\r\n"))
+
+    def _feed_last(self, data: bytes) -> None:
+        self.transport.feed(data)
+        self._sent = True
 
     async def _may_continue(self) -> bool:
         """Wait for 100 Continue; False when a final response comes instead (RFC 9110 10.1.1)."""
@@ -121,15 +123,15 @@ class Wire:
     async def release(self, *, reusable: bool) -> None:
         """The test has done with an answer: keep the connection, or leave. Raises what the content raised."""
         sender, self._sender = self._sender, None
-        if reusable and not self.closed and sender is not None and sender.done():
+        if reusable and self._sent and not self.closed:
             self.idle = True
-        else:
-            if sender is not None:
-                sender.cancel()
-                await asyncio.wait([sender])
-            await self.inject(self.transport.leave)
-            await self.settle()
-        if sender is not None and not sender.cancelled():
+            return
+        if sender is not None and not self._sent:
+            sender.cancel()
+            await asyncio.wait([sender])
+        await self.inject(self.transport.leave)
+        await self.settle()
+        if sender is not None and sender.done() and not sender.cancelled():
             sender.result()
 
     # Responses.

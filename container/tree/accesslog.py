@@ -5,9 +5,9 @@ Requests that broke the standard and clients that left are logged too: status 49
 before it was answered.
 """
 
-import time
 from collections.abc import Callable
-from typing import Final, TextIO
+from time import gmtime, strftime, time
+from typing import Final, NamedTuple, TextIO
 
 from container.message.exchange import Exchange
 from container.message.request import Request
@@ -20,16 +20,13 @@ _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 2
 _BATCH: Final = 512
 
 
-class Entry:
-    """One finished exchange: what a formatter may use."""
+class Entry(NamedTuple):
+    """One finished exchange: what a formatter may use. `finished` is Unix time in seconds."""
 
-    __slots__ = ("bytes_sent", "finished", "request", "status")
-
-    def __init__(self, request: Request, status: int, bytes_sent: int, finished: float) -> None:
-        self.request = request
-        self.status = status
-        self.bytes_sent = bytes_sent
-        self.finished = finished
+    request: Request
+    status: int
+    bytes_sent: int
+    finished: float
 
 
 Formatter = Callable[[Entry], str]
@@ -44,13 +41,14 @@ class AccessLog:
 
     def __init__(self, stream: TextIO, formatter: Formatter | None = None) -> None:
         self._stream = stream
-        self._format = formatter or CombinedFormatter()
-        self._entries: list[Entry] = []
+        self._format = formatter
+        self._combined = CombinedFormatter().line
+        self._entries: list[tuple[Request, int, int, float]] = []
         self._broken = False
 
     def __call__(self, exchange: Exchange) -> None:
         entries = self._entries
-        entries.append(Entry(exchange.request, exchange.status, exchange.bytes_sent, time.time()))
+        entries.append((exchange.request, exchange.status, exchange.bytes_sent, time()))
         if len(entries) >= _BATCH:
             self.flush()
 
@@ -61,7 +59,11 @@ class AccessLog:
             return
         entries, self._entries = self._entries, []
         try:
-            self._stream.write("".join([f"{self._format(entry)}\n" for entry in entries]))
+            if self._format is None:
+                lines = [self._combined(*entry) for entry in entries]
+            else:
+                lines = [self._format(Entry._make(entry)) for entry in entries]
+            self._stream.write("\n".join([*lines, ""]))
             self._stream.flush()
         except (OSError, ValueError):
             self._broken = True
@@ -75,27 +77,44 @@ class CombinedFormatter:
         self._stamp = ""
 
     def __call__(self, entry: Entry) -> str:
-        request = entry.request
-        referer = agent = "-"
-        user = "-"
+        return self.line(*entry)
+
+    def line(self, request: Request, status: int, bytes_sent: int, finished: float) -> str:
+        """The line of one exchange."""
+        memo = request.memo
+        told = memo.get(self) if memo is not None else None
+        if told.__class__ is not _Told or told.target is not request.raw_target:
+            told = _Told(request)
+            if memo is not None:
+                memo[self] = told
+        second = int(finished)
+        if second != self._second:
+            self._second = second
+            self._stamp = strftime(" [%d/%b/%Y:%H:%M:%S +0000] ", gmtime(second))
+        client = request.connection.client_host or "-"
+        return f"{client} - {told.user}{self._stamp}{told.line} {status} {bytes_sent or '-'}{told.visitor}"
+
+
+class _Told:
+    """The parts of a line that follow from the head of the request."""
+
+    __slots__ = ("line", "target", "user", "visitor")
+
+    def __init__(self, request: Request) -> None:
+        referer = agent = user = "-"
         for name, value in request.raw_headers:
             if name == b"user-agent":
                 agent = quoted(value)
             elif name == b"referer":
                 referer = quoted(value)
             elif name == b"authorization":
-                user = quoted(request.authorization[0].encode("latin-1", "replace")) or "-"
-        line = f"{request.method} {quoted(request.raw_target)} HTTP/{request.http_version}"
-        if request.method == "-":
-            line = "-"
-        second = int(entry.finished)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second))
-        return (
-            f"{request.connection.client_host or '-'} - {user} [{self._stamp}] "
-            f'"{line}" {entry.status} {entry.bytes_sent or "-"} "{referer}" "{agent}"'
-        )
+                user = quoted(request.authorization[0].encode("utf-8")).replace(" ", "\\x20") or "-"
+        self.target = request.raw_target
+        self.user = user
+        # A request that could not be read has no method.
+        known = request.method != "-"
+        self.line = f'"{request.method} {quoted(self.target)} HTTP/{request.http_version}"' if known else '"-"'
+        self.visitor = f' "{referer}" "{agent}"'
 
 
 def quoted(raw: bytes) -> str:
