@@ -5,6 +5,7 @@ nothing to corrupt. The Protocol and its contract are in `message/exchange.py`.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +18,12 @@ from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
 from container.protocol import h1_response
+from container.protocol.h1_response import LENGTH_FIELDS, PLAIN_LINES, length_field
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
+
+logger = logging.getLogger("container.channel")
 
 # Content in memory that nobody reads: above this the client has to wait.
 UNREAD_MAX = 64 * 1024
@@ -85,7 +89,7 @@ class H1Exchange:
     def respond(self, response: Response) -> None:
         body = response.body
         if body.__class__ is bytes:
-            self.reply(response.status, response.block(), body, response.reason)
+            self.reply(response.status, response.sealed or response.block(), body, response.reason)
         else:
             try:
                 self.start(response.status, response.block(), response.reason)
@@ -100,7 +104,7 @@ class H1Exchange:
             self._check_late()
             return
         size = len(body)
-        line = h1_response.PLAIN_LINES.get(status)
+        line = PLAIN_LINES.get(status)
         request = self.request
         if (
             line is None
@@ -119,10 +123,17 @@ class H1Exchange:
         self.started = True
         self.status = status
         self.bytes_sent = size
-        channel.transport.write(
-            b"".join((line, channel.group.default_fields, block.lines, h1_response.length_field(size), body))
-        )
-        self._finish(channel)
+        group = channel.group
+        length = LENGTH_FIELDS.get(size) or length_field(size)
+        channel.transport.write(b"".join((line, group.default_fields, block.lines, length, body)))
+        self._channel = None
+        self.ended = self.gone = True
+        if group.host.log is not None:
+            group.host.log(self)
+        if request.body is not EMPTY:
+            request.body.discard()
+        request.exchange = ENDED
+        channel.proceed()
 
     def _reply_unusual(self, status: int, block: FieldBlock, body: bytes, reason: str) -> None:
         """A whole answer that takes some thought: still one write."""
@@ -139,9 +150,12 @@ class H1Exchange:
         channel = self._channel
         if not 100 <= status <= 199 or status == 101:
             raise ValueError(f"expected an interim status (100 or 102 to 199), got {status}")
+        if channel is None:
+            self._check_late()
+            return
         if self.started:
             raise ExchangeStateError("expected an interim response before the head of the answer")
-        if channel is None or self.request.http_version == "1.0":
+        if self.request.http_version == "1.0":
             return
         lines = headers.freeze().lines if headers is not None else b""
         channel.transport.write(h1_response.status_line(status) + lines + b"\r\n")
@@ -188,19 +202,23 @@ class H1Exchange:
             return True
         if not self.started:
             raise ExchangeStateError("expected start() before write()")
-        head, self._head = self._head, b""
+        head = self._head
         if data:
             if self._discards:
                 data = b""
             elif self._chunked:
-                self.bytes_sent += len(data)
+                size = len(data)
                 data = h1_response.chunk(data)
+                self.bytes_sent += size
             else:
                 if self._left >= 0:
                     data = self._within_length(channel, data)
                 self.bytes_sent += len(data)
-        if head or data:
-            channel.transport.write(head + data if head else data)
+        if head:
+            channel.transport.write(head + data)
+            self._head = b""  # only now: data that is no bytes has raised before
+        elif data:
+            channel.transport.write(data)
         return not channel.paused
 
     def _within_length(self, channel: "H1Channel", data: bytes) -> bytes:
@@ -247,6 +265,7 @@ class H1Exchange:
         if not self.started:
             raise ExchangeStateError("expected start() before end()")
         if self._left > 0:
+            self.write(b"")  # the head, that the client sees what is missing
             self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
             return
         head, self._head = self._head, b""
@@ -257,6 +276,8 @@ class H1Exchange:
                 head = h1_response.LAST_CHUNK
         if head:
             channel.transport.write(head)
+        if channel.group.draining and not channel.parser.buffer:
+            self._keep = False  # the head may have left before the drain began
         self._finish(channel)
 
     @property
@@ -271,6 +292,7 @@ class H1Exchange:
             channel.group.host.failed(self, error)
         # Without a length or chunks, only a reset tells the client that this was not the end.
         countable = self.started and (self._chunked or self._left > 0)
+        self.status = self.status or (CLIENT_CLOSED_REQUEST if self.disconnected else 500)
         self.disconnected = True
         self._detach(channel, error or ClientDisconnected("the answer was given up"))
         channel.cut(flush=countable)
@@ -320,8 +342,8 @@ class H1Exchange:
         """Ask for content the client has been holding back (RFC 9110 10.1.1)."""
         if channel.parser.expects_continue:
             channel.parser.expects_continue = False
-            channel.deadline = channel.group.now + channel.group.host.timeouts.body
             channel.transport.write(h1_response.CONTINUE)
+            channel.begin_content()
 
     # Observers and hooks.
 
@@ -364,7 +386,8 @@ class H1Exchange:
     def half_closed(self) -> None:
         """The client sends no more; it may still be reading."""
         self.disconnected = True
-        self._keep = False
+        if self._channel is not None and not self._channel.parser.buffer:
+            self._keep = False
         error = self.request.body.error
         spooling = self._watchers is not None and self._watchers.on_complete is not None
         self._tell_observers(ClientDisconnected("the client has closed its side"))
@@ -409,8 +432,12 @@ class H1Exchange:
 
     def _amended(self, status: int, block: FieldBlock, hooks: list[HeadHook]) -> FieldBlock:
         headers = Headers(block.fields)
-        for hook in hooks:
-            hook(status, headers)
+        for hook in list(hooks):
+            try:
+                hook(status, headers)
+            except BaseException:
+                hooks.remove(hook)  # or no error page could be sent either
+                raise
         amended = encode_fields(headers.items())
         if amended.length < 0:
             amended.length = block.length  # known without being a field
@@ -437,11 +464,17 @@ class H1Exchange:
         if self._watchers is not None:
             observers, self._watchers.observers = self._watchers.observers, []
             for observer in observers:
-                observer(error)
+                try:
+                    observer(error)
+                except Exception:  # the observer is the application's code
+                    logger.exception("an observer of %s failed", self.request)
 
     def _finish(self, channel: "H1Channel") -> None:
         self._detach(channel, None)
-        channel.finished(keep=self._keep)
+        if self._keep and not (channel.half_closed and not channel.parser.buffer):
+            channel.proceed()
+        else:
+            channel.finish()
 
     def _detach(self, channel: "H1Channel", error: Exception | None) -> None:
         """Forget the channel; the request forgets the exchange, or the two would keep each other alive."""
@@ -466,6 +499,17 @@ class H1Exchange:
             self.resumed()
         self.request.body.discard()
 
+    def _broke_off(self, error: Exception) -> None:
+        """The iterable failed: the site may still answer with an error page if nothing has left."""
+        channel = self._channel
+        if channel is not None and self._head:
+            self.started = False
+            channel.group.host.failed(self, error)
+            if not self.started:
+                self.abort()
+        else:
+            self.abort(error)
+
     async def _send(self, body: Content) -> None:
         """Send an iterable as it yields, no faster than the client reads; close it whatever happens."""
         try:
@@ -474,10 +518,8 @@ class H1Exchange:
                     if not self.write(data):
                         await self.drain()
             self.end()
-        except ClientDisconnected:
-            pass
         except Exception as error:  # noqa: BLE001  # the iterable is the application's code
-            self.abort(error)
+            self._broke_off(error)
         finally:
             await _close(body)
 

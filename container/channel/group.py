@@ -39,7 +39,7 @@ class ChannelGroup:
     """
 
     __slots__ = (
-        "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "draining",
+        "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "dispatch", "draining",
         "host", "keep_alive", "loop", "now", "tokeniser",
     )  # fmt: skip
 
@@ -48,6 +48,8 @@ class ChannelGroup:
         self.loop = loop
         self.channels: set[Channel] = set()
         self.tokeniser = Tokeniser()
+        # Bound once: every request needs these.
+        self.dispatch = host.dispatch
         self.keep_alive = host.timeouts.keep_alive
         self.draining = False
         self._server_field = f"Server: {server_name}\r\n".encode("latin-1") if server_name else b""

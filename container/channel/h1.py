@@ -43,8 +43,8 @@ class H1Channel(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_backlog", "_body_since", "_discarded", "_in_head", "_lingering", "_reading",
-        "_served", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "transport",
+        "_advancing", "_backlog", "_body_since", "_discarded", "_in_head", "_lingering", "_reading", "_served",
+        "_stopped", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -63,6 +63,7 @@ class H1Channel(asyncio.Protocol):
         self._served = False
         self._discarded = 0
         self._body_since = 0.0
+        self._stopped = 0.0
         self._backlog = 0
 
     # Called by the transport.
@@ -93,17 +94,20 @@ class H1Channel(asyncio.Protocol):
             self._pause_reading()
 
     def eof_received(self) -> bool:
-        """The client sends no more, but may still read: finish what is in flight, then close."""
+        """The client sends no more, but may still read: answer what has come, then close."""
         self.half_closed = True
         self.parser.eof()
-        exchange = self.exchange
-        if exchange is None or self._lingering:
+        if self._lingering:
             return False
-        exchange.half_closed()
-        return self.exchange is not None or self.transport.get_write_buffer_size() > 0
+        if self.exchange is not None:
+            self.exchange.half_closed()
+        else:
+            self.advance()
+        return not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.group.remove(self)
+        self.parser.buffer = b""  # the rest of a burst may be due yet
         exchange, self.exchange = self.exchange, None
         self.paused = False
         self.deadline = NEVER
@@ -117,13 +121,14 @@ class H1Channel(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.paused = False
-        self.deadline = NEVER
-        if self.exchange is not None:
-            self.exchange.resumed()
-        elif not self._lingering:
-            self._await_request()
-        else:
+        if self._lingering:
             self.deadline = self.group.now + self.group.host.timeouts.linger
+        elif self.exchange is not None:
+            self._await_content()
+            self.exchange.resumed()
+        elif not self.transport.is_closing():
+            self.resume_reading()
+            self.advance()
 
     # Requests in, one at a time.
 
@@ -135,7 +140,8 @@ class H1Channel(asyncio.Protocol):
         parser, group = self.parser, self.group
         left = BURST
         try:
-            while self.exchange is None:
+            # While the client does not read, it holds one answer and no more.
+            while parser.buffer and self.exchange is None and not self.paused:
                 request = parser.next()
                 if request is None:
                     break
@@ -146,39 +152,56 @@ class H1Channel(asyncio.Protocol):
                 request.exchange = exchange
                 request.connection = self.connection
                 if parser.framing is not None:
-                    self._begin_content()
-                group.host.dispatch(exchange)
+                    self.begin_content()
+                group.dispatch(exchange)
                 left -= 1
                 if not left:
                     group.loop.call_soon(self.advance)
-                    break
+                    return
         except ProtocolError as error:
             self.refuse(error)
         finally:
             self._advancing = False
-        if self.exchange is None and not self._lingering and not self.transport.is_closing():
+        if self.exchange is None and not self._lingering:
             self._await_request()
 
     def _await_request(self) -> None:
-        timeouts = self.group.host.timeouts
-        if self.half_closed:
-            self.close()
-        elif self.parser.framing is not None:
-            self._discarded = 0
-            self.deadline = self.group.now + timeouts.body
-        elif not self.parser.buffer:
+        parser = self.parser
+        if not (parser.buffer or self.paused or self.half_closed or parser.framing is not None):
             self._in_head = False
-            if not self.paused:
-                self.deadline = self.group.now + self.group.keep_alive
+            self.deadline = self.group.now + self.group.keep_alive
+            if not self._reading:
+                self.resume_reading()
+            return
+        if self.paused:  # its deadline counts
+            if self._reading and len(self.parser.buffer) > READ_AHEAD:
+                self._pause_reading()
+            return
+        if self.half_closed:
+            self.close(linger=False)
+            return
+        if self.parser.framing is not None:
+            self._discarded = 0
+            self.deadline = self.group.now + self.group.host.timeouts.body
         elif not self._in_head:
             self._in_head = True
-            self.deadline = self.group.now + timeouts.head
+            self.deadline = self.group.now + self.group.host.timeouts.head
         if not self._reading:
             self.resume_reading()
 
-    def _begin_content(self) -> None:
+    def begin_content(self) -> None:
+        """The client is free to send its content from now on, unless it waits to be asked."""
         self._body_since = self.group.now
-        if not self.parser.expects_continue:
+        self._await_content()
+
+    def _await_content(self) -> None:
+        """Set the deadline of more content: none while it is we who do not read or did not ask."""
+        if self.paused:  # its deadline counts
+            return
+        parser = self.parser
+        if parser.framing is None or parser.expects_continue or not self._reading:
+            self.deadline = NEVER
+        else:
             self.deadline = self.group.now + self.group.host.timeouts.body
 
     def _content(self, data: bytes) -> None:
@@ -193,7 +216,7 @@ class H1Channel(asyncio.Protocol):
                 exchange.broken(error)
             return
         done = parser.framing is None
-        self.deadline = NEVER if done else self.group.now + self.group.host.timeouts.body
+        self._await_content()
         if exchange is not None:
             exchange.content_arrived()
         else:
@@ -207,10 +230,11 @@ class H1Channel(asyncio.Protocol):
         """The reader of the content is slower than the client."""
         if self._reading and not self.half_closed:
             self._pause_reading()
-            self.deadline = NEVER
+            self._await_content()
 
     def _pause_reading(self) -> None:
         self._reading = False
+        self._stopped = self.group.now
         self.transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -218,24 +242,27 @@ class H1Channel(asyncio.Protocol):
             self._reading = True
             self.transport.resume_reading()
             if self.parser.framing is not None:
-                self.deadline = self.group.now + self.group.host.timeouts.body
+                self._body_since += self.group.now - self._stopped
+                self._await_content()
 
     # Answers out.
 
-    def finished(self, *, keep: bool) -> None:
-        """The exchange has been answered completely."""
+    def proceed(self) -> None:
+        """The exchange has been answered completely: on to the next request."""
         self.exchange = None
-        if not keep or self.half_closed:
-            self.close(linger=not self.half_closed)
-            return
         if self._advancing:
             return
-        if self._reading and not self.parser.buffer and not self.paused and self.parser.framing is None:
-            self.deadline = self.group.now + self.group.keep_alive
-            return
-        if not self._reading:
-            self.resume_reading()
-        self.advance()
+        if self.parser.buffer:
+            if not self._reading:
+                self.resume_reading()
+            self.advance()
+        else:
+            self._await_request()
+
+    def finish(self) -> None:
+        """The exchange has been answered completely, and was the last one."""
+        self.exchange = None
+        self.close(linger=not self.half_closed)
 
     def refuse(self, error: ProtocolError) -> None:
         """Answer a request that broke the standard, then close."""
@@ -254,7 +281,7 @@ class H1Channel(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if not linger or not self._served or not self.transport.can_write_eof():
-            self.transport.close()
+            self._hang_up()
             return
         if self._lingering:
             return
@@ -264,6 +291,12 @@ class H1Channel(asyncio.Protocol):
         self._backlog = 0
         self.transport.write_eof()
         self.resume_reading()
+
+    def _hang_up(self) -> None:
+        """Close after what was written has left, or when that makes no progress."""
+        self._backlog = self.transport.get_write_buffer_size()
+        self.deadline = self.group.now + self.group.host.timeouts.write
+        self.transport.close()
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
@@ -276,7 +309,7 @@ class H1Channel(asyncio.Protocol):
         self.parser.buffer = b""
         self.parser.framing = None
         if flush:
-            self.transport.close()
+            self._hang_up()
         else:
             self.abort()
 
@@ -289,9 +322,9 @@ class H1Channel(asyncio.Protocol):
         return body.length is not None and body.length - body.received <= DISCARD_MAX
 
     def abort(self) -> None:
-        """Cut the connection; what is still in the buffer is lost."""
-        if not self.transport.is_closing():
-            self.transport.abort()
+        """Cut the connection, even one that is closing; what is still in the buffers is lost."""
+        self.parser.buffer = b""
+        self.transport.abort()
 
     # Time.
 
@@ -299,7 +332,7 @@ class H1Channel(asyncio.Protocol):
         if now < self.deadline:
             if self.parser.framing is not None and self._too_slow(now):
                 self._time_out()
-        elif self.paused:
+        elif self.paused or self.transport.is_closing():
             backlog = self.transport.get_write_buffer_size()
             if backlog == self._backlog:
                 log.info("no progress towards a client that does not read: connection cut")
@@ -312,7 +345,7 @@ class H1Channel(asyncio.Protocol):
 
     def _too_slow(self, now: float) -> bool:
         """Does the content as a whole stay below the least acceptable rate?"""
-        if self.exchange is None or self.deadline == NEVER:
+        if self.exchange is None or self.deadline == NEVER or not self._reading or self.parser.expects_continue:
             return False
         timeouts = self.group.host.timeouts
         took = now - self._body_since - timeouts.body
@@ -333,11 +366,11 @@ class H1Channel(asyncio.Protocol):
         elif self._in_head:
             self.refuse(ProtocolError(408, "the head of the request did not arrive in time"))
         else:
-            self.transport.close()
+            self._hang_up()
 
     def close_if_idle(self) -> None:
         if self.exchange is None and not self._lingering and not self.parser.buffer:
-            self.transport.close()
+            self._hang_up()
 
 
 def _ends(transport: asyncio.BaseTransport) -> Connection:

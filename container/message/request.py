@@ -27,14 +27,16 @@ class Request:
     `raw_headers` are `(lower-case name, value)` in order. `consumed` is how many bytes of `raw_path` the
     traversal has used up: what comes before is `script_name`, the rest `path_info`.
 
+    `is_masked` once `set_host` has replaced what the client and the connection say.
+
     `memo`, when the very same head has come before, is shared by all requests that had it: a place for what
     follows from a head alone and is dear to work out. Keys are the objects that put something there. Paths,
     queries and fields are replaced as wholes, never changed in place.
     """
 
     __slots__ = (
-        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "memo", "method",
-        "raw_headers", "raw_path", "raw_query", "raw_target", "site",
+        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "is_masked", "memo",
+        "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -60,6 +62,7 @@ class Request:
         self.raw_headers = raw_headers
         self.body = body
         self.memo = memo
+        self.is_masked = False
         self.consumed = 0
         self._lazy: dict[str, Any] | None = None
 
@@ -163,12 +166,6 @@ class Request:
         return f"{name}:{server[1]}"
 
     @property
-    def is_masked(self) -> bool:
-        """Has `set_host` replaced what the client and the connection say?"""
-        lazy = self._lazy
-        return lazy is not None and ("host" in lazy or "secure" in lazy)
-
-    @property
     def hostname(self) -> str:
         """`host` without port and without the brackets of an IPv6 literal."""
         return split_authority(self.host)[0]
@@ -197,6 +194,7 @@ class Request:
     def set_host(self, host: str, port: int | None = None, *, secure: bool | None = None) -> None:
         """Say what the outside world calls this server: a port is shown unless it is the scheme's own."""
         lazy = self._cache()
+        self.is_masked = True
         if secure is not None:
             lazy["secure"] = secure
         default = 443 if self.is_secure else 80

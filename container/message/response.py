@@ -27,7 +27,7 @@ class Response:
     Content without a Content-Type is `text/html; charset=utf-8`.
     """
 
-    __slots__ = ("body", "headers", "reason", "status")
+    __slots__ = ("body", "headers", "reason", "sealed", "status")
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class Response:
         self.status = check_status(status)
         self.reason = reason
         self.headers = Headers(headers)
+        # The header section once it has been sent.
+        self.sealed: FieldBlock | None = None
         self.body: Content = body.encode() if isinstance(body, str) else body
         if content_type is not None:
             self.headers.set("Content-Type", content_type)
@@ -49,13 +51,15 @@ class Response:
 
     def block(self) -> FieldBlock:
         """The encoded header section. Raises ValueError when a field cannot go to the wire."""
-        return self.headers.freeze()
+        self.sealed = block = self.headers.freeze()
+        return block
 
     def copy(self) -> "Response":
         """An equal response that can still be changed."""
         clone = Response.__new__(type(self))
         clone.status, clone.reason, clone.body = self.status, self.reason, self.body
         clone.headers = self.headers.copy()
+        clone.sealed = None
         return clone
 
     @classmethod

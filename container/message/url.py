@@ -49,7 +49,7 @@ class URLs:
 
     def sibling(self, name: str) -> str:
         """A resource beside the current one."""
-        return self._absolute(self._here[: self._here.rfind(b"/") + 1] + _quoted(name))
+        return self._absolute((self._here[: self._here.rfind(b"/") + 1] or b"/") + _quoted(name))
 
     def child_link(self, name: str) -> str:
         """A relative link to a child, right for the URL the client used."""

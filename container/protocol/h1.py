@@ -88,8 +88,12 @@ class RequestParser:
         self._scanned = 0
         self._welcome = True
         self.keep_alive = head.keep_alive
-        body = EMPTY if head.content <= 0 and head.content != CHUNKED else self._begin(head.content)
-        self.expects_continue = head.expects_continue and self.framing is not None and not body.received
+        if head.content:
+            body = self._begin(head.content)
+            self.expects_continue = head.expects_continue and self.framing is not None and not body.received
+        else:
+            body = EMPTY
+            self.expects_continue = False
         return Request(
             head.method, head.target, head.path, head.query, head.http_version, head.fields, body, memo
         )

@@ -20,17 +20,16 @@ STATUS_LINES: Final = {
 }
 # The start-lines of answers that have content of any length, so need no second thought.
 PLAIN_LINES: Final = {status: line for status, line in STATUS_LINES.items() if status not in {*BODILESS, 205}}
-_length_fields: dict[int, bytes] = {}
+# Content-Length fields that came before, each with the empty line that ends a head.
+LENGTH_FIELDS: Final[dict[int, bytes]] = {}
 _LENGTHS_MAX: Final = 4096
 
 
 def length_field(size: int) -> bytes:
     """The Content-Length field of `size` and the empty line that ends a head."""
-    field = _length_fields.get(size)
-    if field is None:
-        field = b"Content-Length: %d\r\n\r\n" % size
-        if len(_length_fields) < _LENGTHS_MAX:
-            _length_fields[size] = field
+    field = b"Content-Length: %d\r\n\r\n" % size
+    if len(LENGTH_FIELDS) < _LENGTHS_MAX:
+        LENGTH_FIELDS[size] = field
     return field
 
 

@@ -20,7 +20,7 @@ _HOST: Final = re.compile(
 )
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)(.*)", re.DOTALL)
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~]+):[0-9]{1,5}")
-# Whitespace at the end of a field line is not part of the value (RFC 9112 5.1); httptools keeps or refuses tabs.
+# Whitespace at the end of a field line is not part of the value (RFC 9112 5.1); httptools keeps or refuses it.
 _TRAILING: Final = re.compile(rb"(?<=[^\s])[ \t]+(?=\r\n)")
 REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e\x80-\xff]+ HTTP/[0-9]\.[0-9]\r\n")
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
@@ -45,14 +45,14 @@ _HASH: Final = 35
 _REMEMBERED_MAX: Final = 256
 _REMEMBERED_SIZE: Final = 1024
 
-NO_CONTENT: Final = -1
-CHUNKED: Final = -2
+NO_CONTENT: Final = 0
+CHUNKED: Final = -1
 
 
 class Head:
     """Everything a head says.
 
-    `content` is the Content-Length, CHUNKED, or NO_CONTENT; `keep_alive` whether the connection may serve
+    `content` is the Content-Length or CHUNKED, NO_CONTENT without any; `keep_alive` whether the connection may serve
     another request after this one; `expects_continue` whether the client asked to be asked for its content.
     Unchangeable once it was read: requests with the same head share it.
     """
@@ -109,7 +109,7 @@ class Tokeniser:
         self._hosts: list[bytes] = []
         self._target = b""
         self._policy = self._private = False
-        if _TAB in octets:
+        if _TAB in octets or b" \r\n" in octets:
             octets = _without_trailing_whitespace(octets)
         method = self._tokenise(octets)
         # Method, space, target, space: what follows is the version or the line is malformed.
@@ -190,7 +190,7 @@ def _apply_policy(head: Head) -> None:
             if name == b"expect":
                 if value.lower() != b"100-continue":
                     raise ProtocolError(417, "the only known expectation is 100-continue")
-                head.expects_continue = head.content not in (NO_CONTENT, 0)
+                head.expects_continue = head.content != NO_CONTENT
 
 
 def _check_codings(version: str, codings: list[bytes]) -> None:

@@ -160,13 +160,16 @@ class _Life:
 
 
 def count_threads(sites: Iterable[Site]) -> int:
-    """The threads of all distinct pools in these trees."""
-    from container.resources.wsgi import WSGIResource  # late: a tree of files needs none of it
-
-    resources = [resource for site in sites for resource in site.resources()]
-    inner = [resource for resource in resources if isinstance(resource, Site)]
-    pools = {each.pool for each in resources if isinstance(each, WSGIResource) and not each.inline}
-    return sum(pool.threads for pool in pools) + (count_threads(inner) if inner else 0)
+    """The threads of all distinct pools in these trees: of resources that have a `pool` with `threads`."""
+    pools: dict[object, int] = {}
+    waiting = list(sites)
+    while waiting:
+        for resource in waiting.pop().resources():
+            if isinstance(resource, Site):
+                waiting.append(resource)
+            elif not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
+                pools[pool] = getattr(pool, "threads", 0)
+    return sum(pools.values())
 
 
 def _failed(error: BaseException) -> int:

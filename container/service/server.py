@@ -151,7 +151,7 @@ class Server:
         await self._stop_accepting()
         open_before = self.connections
         if open_before:
-            log.info("stopping: %d connections are open", open_before)
+            log.info("stopping: %d connection%s open", open_before, "s" if open_before > 1 else "")
         if not all(await asyncio.gather(*(group.drain(timeout) for group in groups))):
             log.warning("stopping: requests not answered within %g s were cut off", timeout)
         await _turns()

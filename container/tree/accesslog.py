@@ -5,12 +5,15 @@ Requests that broke the standard and clients that left are logged too: status 49
 before it was answered.
 """
 
+import logging
 from collections.abc import Callable
 from time import gmtime, strftime, time
 from typing import Final, NamedTuple, TextIO
 
 from container.message.exchange import Exchange
 from container.message.request import Request
+
+log = logging.getLogger("container.site")
 
 # What would break a line or a quoted part of it, or play with the terminal that shows it.
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 256))} | {
@@ -67,6 +70,9 @@ class AccessLog:
             self._stream.flush()
         except (OSError, ValueError):
             self._broken = True
+        except Exception:  # the formatter is foreign code
+            self._broken = True
+            log.exception("the access log ends here: its formatter failed")
 
 
 class CombinedFormatter:

@@ -5,7 +5,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 """
 
 import logging
-from asyncio import Task, get_running_loop
+from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from inspect import isawaitable
 
@@ -22,6 +22,8 @@ from container.tree.resource import Answer, Resource
 from container.tree.traverse import resolve
 
 log = logging.getLogger("container.site")
+
+_SLASH_CODE = 47
 
 # Makes the page of one status: gets the request and the HTTPError (or the exception behind a 500).
 ErrorRenderer = Callable[[Request, Exception], Response]
@@ -71,12 +73,15 @@ class Site(Resource):
     def dispatch(self, exchange: Exchange) -> None:
         """Answer the request of `exchange`, now or later. Never raises."""
         request = exchange.request
+        request.site = self
         answer: object
         try:
-            if request.raw_path[:1] != b"/":
+            if self._decorates:
+                exchange.before_head(self._add_headers)
+            if request.raw_path[0] != _SLASH_CODE:
                 answer = self._answer_odd_target(exchange)
             else:
-                resource = resolve(self, request)
+                resource = resolve(self.root, request)
                 answer = resource.render(request) if isinstance(resource, Resource) else self._below(resource, request)
         except Exception as error:  # noqa: BLE001  # resources are the application's code
             self.fail(exchange, error)
@@ -99,12 +104,26 @@ class Site(Resource):
         return response
 
     def failed(self, exchange: Exchange, error: BaseException) -> None:
-        """An answer broke while it was being streamed."""
+        """An answer broke while it was being streamed; before anything has left, an error page can take its place."""
+        if not exchange.started and isinstance(error, Exception):
+            self.fail(exchange, error)
+            return
         log.error("%s broke off after %d bytes", exchange.request, exchange.bytes_sent, exc_info=error)
 
     # A Site inside a tree, and at its top.
 
+    def mount(self, path: str, child: Resource) -> Resource:
+        return self.root.mount(path, child)
+
+    def unmount(self, path: str) -> Resource:
+        return self.root.unmount(path)
+
+    @property
+    def children(self) -> dict[str, Resource]:
+        return self.root.children
+
     def enter(self, request: Request) -> Resource:
+        """Take over from the outer site."""
         request.site = self
         if self._decorates:
             request.exchange.before_head(self._add_headers)
@@ -120,17 +139,12 @@ class Site(Resource):
                 await resource.start()
                 started.append(resource)
         except BaseException:
-            for resource in reversed(started):
-                await resource.stop()
+            await _stop(started)
             raise
 
     async def stop(self) -> None:
         """Stop every resource, last first; one that fails does not keep the others from stopping."""
-        for resource in reversed(list(self.resources())):
-            try:
-                await resource.stop()
-            except Exception:  # foreign code
-                log.exception("%r did not stop cleanly", resource)
+        await _stop(self.resources())
 
     def resources(self) -> list[Resource]:
         """Every resource of the tree, once, the root first."""
@@ -160,12 +174,21 @@ class Site(Resource):
             result = await answer
             if result is not exchange:
                 exchange.respond(as_response(result))
-        except ClientDisconnected:
-            exchange.abort()
+        except ClientDisconnected as error:
+            if not exchange.gone:  # some other client, of something this one uses
+                self.fail(exchange, error)
         except ProtocolError as error:
-            # The content was malformed: the channel has answered already, if that was possible.
+            # The content was malformed or cut short: the channel has answered already, unless it is cut short.
             log.info("%s: %s", exchange.request, error)
-            exchange.abort()
+            if exchange.started:
+                exchange.abort()
+            else:
+                exchange.respond(self.refuse(error))
+        except CancelledError:
+            # Something it awaited was cancelled, or the loop is about to end.
+            if not exchange.gone:
+                self.fail(exchange, RuntimeError("the coroutine that answers was cancelled"))
+            raise
         except Exception as error:  # noqa: BLE001  # resources are the application's code
             self.fail(exchange, error)
 
@@ -192,10 +215,17 @@ class Site(Resource):
             exchange.respond(site._error_page(request, error))
         except Exception as second:  # noqa: BLE001  # error pages may be the application's code
             log.error("the error page for %s failed", request, exc_info=second)
-            if exchange.started:
-                exchange.abort()
-            else:
+            self._give_up(exchange)
+
+    def _give_up(self, exchange: Exchange) -> None:
+        """Not even the error page could be sent: a plain one, or the end."""
+        try:
+            if not exchange.started:
                 exchange.respond(error_page(500))
+                return
+        except Exception:  # one more hook of the tree
+            log.exception("no error page could be sent for %s", exchange.request)
+        exchange.abort()
 
     def _error_page(self, request: Request, error: Exception) -> Response:
         status = error.status if isinstance(error, HTTPError) else 500
@@ -215,15 +245,23 @@ class Site(Resource):
 
     def _answer_odd_target(self, exchange: Exchange) -> Response:
         """Targets that name no resource: `*` of OPTIONS is the server itself, CONNECT wants a proxy."""
-        request = exchange.request
-        request.site = self
-        if request.method == "OPTIONS":
+        if exchange.request.method == "OPTIONS":
             return Response()
         raise HTTPError(501, "this server is no proxy")
 
     def _add_headers(self, status: int, headers: Headers) -> None:
-        for name, value in self.headers.items():
-            headers.add(name, value)
+        there = headers.items()  # those of `refuse` have them already
+        for field in self.headers.items():
+            if field not in there:
+                headers.add(*field)
+
+
+async def _stop(resources: list[Resource]) -> None:
+    for resource in reversed(resources):
+        try:
+            await resource.stop()
+        except Exception:  # foreign code
+            log.exception("%r did not stop cleanly", resource)
 
 
 def as_response(answer: object) -> Response:

@@ -138,6 +138,16 @@ def test_what_the_file_raises_is_kept_and_shown_from_the_file_on(
     assert "container.tac" not in sys.modules
 
 
+def test_what_we_refuse_is_reported_at_the_line_that_asked(write: Callable[[str], Path]) -> None:
+    path = write("from container.channel.endpoints import parse_endpoint\nparse_endpoint('tpc:80')")
+    with pytest.raises(TacProblem) as caught:
+        load_tac("shop.tac")
+    assert str(caught.value) == (
+        """shop.tac failed: EndpointError: expected "tcp:PORT", got 'tpc:80' (did you mean "tcp"?)"""
+        f" ({path}:2)"
+    )
+
+
 def test_source_that_is_no_text_is_a_problem_of_the_file(write: Callable[[str], Path]) -> None:
     path = write("")
     path.write_bytes(b"application = 1\0")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected
@@ -40,42 +40,48 @@ class WSGICall:
     """The application is run by `run` in a thread; what it says is carried to the exchange by `delivered`.
 
     `status`, `reason` and `block` are what start_response was told; `whole` is the content of an answer that
-    is complete; `error` what the application raised.
+    is complete; `error` what the application raised. `claim` is taken once: by the thread when it has run the
+    application to its end, or by the loop when it gives up waiting for that.
     """
 
     __slots__ = (
-        "_changed", "_finished", "_outstanding", "_pieces", "_streaming", "_waiting",
-        "abandoned", "block", "deadline", "error", "exchange", "reason", "resource", "started", "status",
-        "thread", "whole",
+        "_blocked", "_changed", "_finished", "_input", "_outstanding", "_pieces", "_streaming", "_waiting",
+        "abandoned", "block", "claim", "deadline", "error", "exchange", "reason", "replaced", "resource", "started",
+        "status", "thread", "whole",
     )  # fmt: skip
 
     def __init__(self, resource: "WSGIResource", exchange: Exchange) -> None:
         self.resource = resource
         self.exchange = exchange
         self.abandoned = False
+        self.replaced = False
         self.started = False
+        self.claim: threading.Lock | None = None
         self.deadline = 0.0
         self.thread = 0
         self.whole: bytes | None = None
         self.error: BaseException | None = None
         self.block: FieldBlock | None = None
         self._streaming = False
+        self._input: BinaryIO | None = None
 
     # In the application's thread.
 
     def run(self) -> None:
-        if self.exchange.gone:  # the client left while the request was queued
-            self.resource.pool.deliver(self)
-            return
-        if self.resource.request_timeout is not None:
+        if self.claim is not None:
             self.thread = threading.get_ident()
-        self.started = True
-        try:
-            self._run()
-        except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
-            self.error = error
-        if self._streaming:
-            self._finished = True
+        self.started = True  # before the look at `abandoned`; the loop does both the other way round
+        if not self.exchange.gone and not self.abandoned:  # it may have waited for long
+            try:
+                self._run()
+            except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
+                self.error = error
+            if self._streaming:
+                self._finished = True
+            if self._input is not None:
+                self._input.close()
+        if self.claim is not None:
+            self.replaced = not self.claim.acquire(blocking=False)
         self.resource.pool.deliver(self)
 
     def _run(self) -> None:
@@ -99,7 +105,9 @@ class WSGICall:
         if body is EMPTY:
             environ["wsgi.input"] = BytesIO()
         else:
-            environ["wsgi.input"] = resource.input_for(self)
+            environ["wsgi.input"] = self._input = resource.input_for(self)
+            if self.exchange.gone:  # and its content with it
+                raise ClientDisconnected("the client has left")
             if body.length is None and body.complete:
                 # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
                 environ["CONTENT_LENGTH"] = str(body.received)
@@ -174,6 +182,7 @@ class WSGICall:
             self._pieces: deque[bytes] = deque()
             self._outstanding = 0
             self._waiting = False
+            self._blocked = False
             self._finished = False
             self._streaming = True
         if self.exchange.gone or self.abandoned:
@@ -194,7 +203,8 @@ class WSGICall:
     def delivered(self) -> None:
         exchange = self.exchange
         if self._streaming:
-            self._pump()
+            if not self._blocked:
+                self._pump()
         else:
             if self.whole is not None and not exchange.started:
                 try:
@@ -211,7 +221,10 @@ class WSGICall:
         exchange = self.exchange
         if not exchange.started and not exchange.gone:
             assert self.block is not None, "write() came from start_response"
-            exchange.start(self.status, self.block, self.reason)
+            try:
+                exchange.start(self.status, self.block, self.reason)
+            except Exception as error:  # noqa: BLE001  # a hook of the tree raised
+                self.resource.fail(exchange, error)
         pieces = self._pieces
         while pieces and not exchange.gone:
             data = pieces.popleft()
@@ -221,14 +234,20 @@ class WSGICall:
                 if self._waiting and flowing:
                     self._changed.notify()
             if not flowing:
-                exchange.when_writable(self._pump)
+                self._blocked = True
+                exchange.when_writable(self._unblock)
                 return
         self.release()
-        if self._finished and not exchange.gone:
-            if self.error is None:
-                exchange.end()
-            else:
+        if self._finished:
+            if self.error is not None:
                 self._fail(self.error)
+            elif not exchange.gone:
+                exchange.end()
+
+    def _unblock(self) -> None:
+        """The client takes more again, or has left."""
+        self._blocked = False
+        self._pump()
 
     def release(self) -> None:
         """Let a waiting thread look again."""
@@ -238,6 +257,7 @@ class WSGICall:
 
     def _fail(self, error: BaseException) -> None:
         exchange = self.exchange
+        self.error = None  # said once, though there may be more to deliver
         if isinstance(error, ClientDisconnected) and exchange.gone:
             return
         if exchange.gone:

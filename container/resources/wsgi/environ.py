@@ -24,7 +24,7 @@ _PERCENT: Final = 37
 
 
 class _Template:
-    """The part of an environ that follows from a head and a mount point."""
+    """The part of an environ that follows from a head and a mount point, and what of both went into it."""
 
     __slots__ = ("consumed", "environ", "fields", "path", "query")
 
@@ -35,21 +35,19 @@ class _Template:
         self.consumed = request.consumed
         self.environ = environ
 
-    def fits(self, request: Request) -> bool:
-        """Was nothing of the head replaced on the way down the tree?"""
-        return (
-            self.path is request.raw_path
-            and self.query is request.raw_query
-            and self.fields is request.raw_headers
-            and self.consumed == request.consumed
-        )
-
 
 def make_environ(request: Request, base: Environ, owner: object) -> Environ:
     """`base` and everything the request says. `wsgi.input` is the caller's; `owner` is whose `base` it is."""
     memo = request.memo
     template = memo.get(owner) if memo is not None else None
-    if template.__class__ is _Template and template.fits(request):
+    if (
+        template.__class__ is _Template
+        # Was nothing of the head replaced on the way down the tree?
+        and template.path is request.raw_path
+        and template.query is request.raw_query
+        and template.fields is request.raw_headers
+        and template.consumed == request.consumed
+    ):
         environ = template.environ.copy()
     else:
         environ = _from_head(request, base)
@@ -58,7 +56,7 @@ def make_environ(request: Request, base: Environ, owner: object) -> Environ:
     connection = request.connection
     environ["REMOTE_ADDR"] = connection.client_host
     environ["REMOTE_PORT"] = connection.client_port
-    if connection.secure or request.is_masked or not environ.get("HTTP_HOST"):
+    if connection.secure or request.is_masked or not environ["SERVER_NAME"]:
         _name_server(request, environ)
     return environ
 

@@ -16,40 +16,51 @@ class InlineCall(WSGICall):
     __slots__ = ()
 
     def run(self) -> None:
-        result: Iterable[bytes] = ()
         try:
-            result = self.begin()
+            self._run()
+        except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
+            self._fail(error)
+
+    def _run(self) -> None:
+        result = self.begin()
+        pieces: _Pieces | None = None
+        try:
             if result.__class__ is list or result.__class__ is tuple:
                 self._send_whole(result)
                 self._answer()
-                _close(result)
             else:
-                self._send_pieces(result)
-        except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
-            _close(result)
-            self._fail(error)
+                pieces = self._first_of(result)
+        finally:
+            if pieces is None:
+                _close(result)
+        if pieces is not None:
+            self.exchange.stream(pieces)
 
     def _answer(self) -> None:
-        if self.exchange.started:
+        if self._streaming:
             self.exchange.end()
         else:
             assert self.block is not None, "checked by _send_whole"
             self.exchange.reply(self.status, self.block, self.whole or b"", self.reason)
 
-    def _send_pieces(self, result: Iterable[bytes]) -> None:
-        """The head waits for the first piece; the exchange sends the rest as the client reads."""
+    def _first_of(self, result: Iterable[bytes]) -> "_Pieces":
+        """The head waits for the first piece; the exchange sends it and the rest as the client reads."""
         pieces = iter(result)
         first = next((data for data in pieces if data), b"")
         if self.block is None:
             raise RuntimeError("expected the application to call start_response before its first content")
-        if not self.exchange.started:
-            self.exchange.start(self.status, self.block, self.reason)
-        self.exchange.stream(_Pieces(chain([first], pieces), result))
+        self._start()
+        return _Pieces(chain([first], pieces), result)
 
     def _send(self, data: bytes) -> None:
-        if self.block is not None and not self.exchange.started:
-            self.exchange.start(self.status, self.block, self.reason)
+        self._start()
         self.exchange.write(data)
+
+    def _start(self) -> None:
+        if not self._streaming:
+            assert self.block is not None, "write() came from start_response"
+            self.exchange.start(self.status, self.block, self.reason)
+            self._streaming = True
 
 
 class _Pieces:

@@ -24,7 +24,7 @@ RELIEF_S: Final = 0.001
 class Job(Protocol):
     """Something to be done in a thread."""
 
-    abandoned: bool  # nobody waits for it any more; the pool has replaced the thread that runs it
+    replaced: bool  # the pool has been given another thread in place of the one that ran it
 
     def run(self) -> None:
         """In a thread. Never raises."""
@@ -151,7 +151,7 @@ class ThreadPool:
             if job is None:
                 break
             job.run()
-            if job.abandoned:
+            if job.replaced:
                 break
         self._alive.discard(threading.current_thread())
 

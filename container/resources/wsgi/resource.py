@@ -7,7 +7,9 @@ not when too many wait already; no longer than its deadline. Everything here run
 import asyncio
 import io
 import logging
+import os
 import sys
+import threading
 import traceback
 from types import FrameType
 from typing import Any, BinaryIO, Final, cast
@@ -109,7 +111,11 @@ class WSGIResource(Resource):
         """`wsgi.input` of a call. Called in its thread."""
         body = call.exchange.request.body
         if body.complete:
-            return body.file()
+            file = body.file()
+            if self.inline or isinstance(file, io.BytesIO):
+                return file
+            # The exchange closes its file when the client leaves; the application may go on reading.
+            return os.fdopen(os.dup(file.fileno()), "rb")
         assert self.pool.loop is not None, "the pool was not started"
         return cast(BinaryIO, io.BufferedReader(LazyInput(call.exchange, self.pool.loop.call_soon_threadsafe)))
 
@@ -132,13 +138,14 @@ class WSGIResource(Resource):
     def _watch_over(self, call: WSGICall, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         call.deadline = loop.time() + timeout
+        call.claim = threading.Lock()
         self._watched.add(call)
         if self._watch is None:
             self._watch = loop.call_later(min(timeout, 1.0), self._check_deadlines)
 
     def finished(self, call: WSGICall) -> None:
-        """`call` has something to deliver; forget it when that was the last."""
-        if self._watched and call.exchange.ended:
+        """`call` has delivered something; forget it when nobody waits for more, or no more will come."""
+        if self._watched and (call.exchange.ended or call.claim is None or call.claim.locked()):
             self._watched.discard(call)
 
     def _check_deadlines(self) -> None:
@@ -155,10 +162,15 @@ class WSGIResource(Resource):
 
     def _give_up(self, call: WSGICall) -> None:
         """Answer for an application that takes too long; its thread ends whenever it comes back."""
-        call.abandoned = True
-        call.release()
+        assert call.claim is not None, "a watched call has one"
         exchange = call.exchange
-        if call.started:
+        call.abandoned = True
+        started = call.started
+        if started and not call.claim.acquire(blocking=False):
+            call.abandoned = False  # it has come to its end just now: its answer is on the way
+            return
+        call.release()
+        if started:
             self.pool.add_thread()
             log.error(
                 "%s took longer than %g s in thread %d:\n%s",

@@ -72,6 +72,7 @@ class LazyInput(io.RawIOBase):
         self._on_loop = on_loop
         self._arrived = threading.Semaphore(0)
         self._data = b""
+        self._taken = 0
 
     def readable(self) -> bool:
         return True
@@ -83,7 +84,7 @@ class LazyInput(io.RawIOBase):
             self._on_loop(self._ask)
             self._arrived.acquire()
         body = self._exchange.request.body
-        if not self._data and not (body.complete and not body.held):
+        if not self._data and not (body.complete and self._taken == body.received):
             raise body.error or ClientDisconnected("the client left before the end of its request")
         size = min(len(buffer), len(self._data))
         buffer[:size] = self._data[:size]
@@ -97,4 +98,5 @@ class LazyInput(io.RawIOBase):
 
     def _take(self) -> None:
         self._data = self._exchange.request.body.take()
+        self._taken += len(self._data)
         self._arrived.release()

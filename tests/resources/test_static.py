@@ -1,0 +1,840 @@
+"""Files: what is served, what is hidden, and that every file is closed again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import io
+import logging
+import os
+import socket
+import tempfile
+import time
+from http.client import HTTPResponse, IncompleteRead
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from container.channel.group import ChannelGroup
+from container.channel.h1 import H1Channel
+from container.message.response import Response
+from container.resources.media_types import media_types
+from container.resources.static import BLOCK, FileContent, Files
+from container.tree.pages import ErrorPage
+from container.tree.resource import Resource
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAST = 784111777
+PAST_TEXT = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+class Wire(asyncio.Transport):
+    """A transport in memory; with a `limit` its client never reads."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        super().__init__()
+        self.sent = bytearray()
+        self.writes = 0
+        self.closed = asyncio.Event()
+        self.blocked = asyncio.Event()
+        self._limit = limit
+        self.channel: H1Channel | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+        self.writes += 1
+        if self._limit is not None and len(self.sent) > self._limit and not self.blocked.is_set():
+            self.blocked.set()
+            assert self.channel is not None
+            self.channel.pause_writing()
+
+    def write_eof(self) -> None:
+        self.closed.set()
+
+    close = abort = write_eof
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.sent)
+
+
+def connect(site: Site, wire: Wire) -> H1Channel:
+    channel = H1Channel(ChannelGroup(site, asyncio.get_running_loop()))
+    wire.channel = channel
+    channel.connection_made(wire)
+    return channel
+
+
+def head(target: str, method: str = "GET", **fields: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {target} HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n{lines}\r\n".encode(
+        "latin-1"
+    )
+
+
+class Answer:
+    """What came over the wire, read by a parser that is not ours."""
+
+    def __init__(self, wire: Wire, method: str) -> None:
+        class Reader:
+            def makefile(self, mode: str) -> io.BytesIO:
+                return io.BytesIO(bytes(wire.sent))
+
+        response = HTTPResponse(cast("socket.socket", Reader()), method=method)
+        response.begin()
+        self.status = response.status
+        self.headers = dict(response.getheaders())
+        self.headers.pop("Date")
+        self.body = response.read()
+        self.writes = wire.writes
+
+
+async def exchange(site: Site, raw: bytes) -> Wire:
+    wire = Wire()
+    channel = connect(site, wire)
+    channel.data_received(raw)
+    async with asyncio.timeout(10):
+        await wire.closed.wait()
+    channel.connection_lost(None)
+    return wire
+
+
+def ask(resource: Resource, target: str, method: str = "GET", **fields: str) -> Answer:
+    site = resource if isinstance(resource, Site) else Site(resource)
+    return Answer(asyncio.run(exchange(site, head(target, method, **fields))), method)
+
+
+def statuses(resource: Resource, targets: list[str]) -> dict[str, int]:
+    return {target: ask(resource, target).status for target in targets}
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    """A directory to serve, beside a file that must stay private."""
+    (tmp_path / "secret.txt").write_text("secret")
+    root = tmp_path / "public"
+    (root / "docs" / "deep").mkdir(parents=True)
+    (root / "empty").mkdir()
+    (root / "f.txt").write_text("hello\n")
+    (root / "zero.txt").write_bytes(b"")
+    (root / "index.html").write_text("<p>home")
+    (root / "docs" / "index.html").write_text("<p>docs")
+    (root / "docs" / "deep" / "page.html").write_text("<p>deep")
+    (root / "Grüße 1.txt").write_text("gruß")
+    (root / ".env").write_text("secret")
+    (root / ".git").mkdir()
+    (root / ".git" / "config").write_text("secret")
+    (root / ".well-known").mkdir()
+    (root / ".well-known" / "security.txt").write_text("contact")
+    os.utime(root / "f.txt", (PAST, PAST))
+    return root
+
+
+@pytest.fixture
+def big(public: Path) -> Path:
+    path = public / "big.bin"
+    path.write_bytes(os.urandom(5 * BLOCK + 17))
+    return path
+
+
+# A file.
+
+
+def test_a_file_comes_with_its_type_length_and_validators(public: Path) -> None:
+    answer = ask(Files(public), "/f.txt")
+    assert answer.status == 200
+    assert answer.body == b"hello\n"
+    assert answer.headers == {
+        "Server": "container",
+        "Connection": "close",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": "6",
+        "Last-Modified": PAST_TEXT,
+        "ETag": f'"{PAST * 10**9:x}-6"',
+    }
+    assert answer.writes == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 1])
+def test_files_of_any_size_arrive_whole(public: Path, size: int) -> None:
+    content = os.urandom(size)
+    (public / "x.bin").write_bytes(content)
+    answer = ask(Files(public), "/x.bin")
+    assert answer.body == content
+    assert answer.headers["Content-Length"] == str(size)
+    assert "Transfer-Encoding" not in answer.headers
+    assert (answer.writes == 1) == (size <= BLOCK)
+
+
+@pytest.mark.parametrize("name", ["f.txt", "zero.txt", "big.bin", ""])
+def test_head_has_the_fields_of_get_and_no_content(public: Path, big: Path, name: str) -> None:
+    get, answer = (ask(Files(public), f"/{name}", method) for method in ("GET", "HEAD"))
+    assert answer.headers == get.headers
+    assert answer.body == b""
+    assert answer.writes == 1
+
+
+def test_a_changed_file_has_another_tag(public: Path) -> None:
+    first = ask(Files(public), "/f.txt").headers["ETag"]
+    (public / "f.txt").write_text("HELLO\n")
+    assert ask(Files(public), "/f.txt").headers["ETag"] != first
+
+
+@pytest.mark.parametrize("stamp", [-86400, time.time() + 86400])
+def test_a_time_that_cannot_be_is_no_validator(public: Path, stamp: float) -> None:
+    os.utime(public / "f.txt", (stamp, stamp))
+    answer = ask(Files(public), "/f.txt", If_Modified_Since="Fri, 31 Dec 9999 23:59:59 GMT")
+    assert answer.status == 200
+    assert "Last-Modified" not in answer.headers
+    assert "ETag" in answer.headers
+
+
+def test_a_single_file_may_be_mounted(public: Path) -> None:
+    root = Resource()
+    root.mount("robots.txt", Files(public / "f.txt"))
+    assert ask(root, "/robots.txt").body == b"hello\n"
+    assert statuses(root, ["/robots.txt/", "/robots.txt/x"]) == {"/robots.txt/": 404, "/robots.txt/x": 404}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_other_methods_are_405_and_say_what_is_allowed(public: Path, method: str) -> None:
+    answer = ask(Files(public), "/f.txt", method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_options_tells_the_methods(public: Path) -> None:
+    assert ask(Files(public), "/f.txt", "OPTIONS").headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_children_in_front_of_the_files_win(public: Path) -> None:
+    files = Files(public)
+    files.mount("f.txt", ErrorPage(418))
+    assert statuses(files, ["/f.txt", "/docs/"]) == {"/f.txt": 418, "/docs/": 200}
+
+
+# Preconditions.
+
+
+def test_a_304_has_the_validators_and_nothing_of_the_content(public: Path) -> None:
+    etag = ask(Files(public), "/f.txt").headers["ETag"]
+    site = Site(Files(public), headers={"Cache-Control": "max-age=60", "Vary": "Accept-Encoding"})
+    for method in ("GET", "HEAD"):
+        answer = ask(site, "/f.txt", method, If_None_Match=f'"x", W/{etag}')
+        assert answer.status == 304
+        assert answer.body == b""
+        assert answer.headers == {
+            "Server": "container",
+            "Connection": "close",
+            "ETag": etag,
+            "Last-Modified": PAST_TEXT,
+            "Cache-Control": "max-age=60",
+            "Vary": "Accept-Encoding",
+        }
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"If_Modified_Since": PAST_TEXT}, 304),
+        ({"If_Modified_Since": "Mon, 07 Nov 1994 08:49:37 GMT"}, 304),
+        ({"If_Modified_Since": "Sun, 06 Nov 1994 08:49:36 GMT"}, 200),
+        ({"If_Modified_Since": "garbage"}, 200),
+        ({"If_None_Match": "*"}, 304),
+        ({"If_None_Match": '"x"', "If_Modified_Since": PAST_TEXT}, 200),
+        ({"If_Match": '"x"'}, 412),
+        ({"If_Match": "*"}, 200),
+        ({"If_Unmodified_Since": PAST_TEXT}, 200),
+        ({"If_Unmodified_Since": "Sun, 06 Nov 1994 08:49:36 GMT"}, 412),
+        ({"Range": "bytes=0-1"}, 200),
+    ],
+)
+@pytest.mark.parametrize("name", ["f.txt", "big.bin"])
+def test_preconditions_are_honoured(
+    public: Path, big: Path, name: str, fields: dict[str, str], expected: int
+) -> None:
+    os.utime(big, (PAST, PAST))
+    assert ask(Files(public), f"/{name}", **fields).status == expected
+
+
+# Types.
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.txt", "text/plain; charset=utf-8"),
+        ("a.TXT", "text/plain; charset=utf-8"),
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("a.json", "application/json"),
+        ("a.svg", "image/svg+xml"),
+        ("a.xml", "application/xml"),
+        ("a.png", "image/png"),
+        ("a.jpg", "image/jpeg"),
+        ("a.webp", "image/webp"),
+        ("a.woff2", "font/woff2"),
+        ("a.wasm", "application/wasm"),
+        ("a.gz", "application/gzip"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.css.gz", "application/gzip"),
+        ("a.tgz", "application/gzip"),
+        ("a.patch", "text/plain; charset=utf-8"),
+        ("a.unknown", "application/octet-stream"),
+        ("a.html.unknown", "application/octet-stream"),
+        ("noext", "application/octet-stream"),
+        ("a.", "application/octet-stream"),
+    ],
+)
+def test_the_extension_tells_the_type(public: Path, name: str, expected: str) -> None:
+    (public / name).write_bytes(b"x")
+    answer = ask(Files(public), f"/{name}")
+    assert answer.headers["Content-Type"] == expected
+    assert "Content-Encoding" not in answer.headers
+    unknown = expected == "application/octet-stream"
+    assert answer.headers.get("X-Content-Type-Options") == ("nosniff" if unknown else None)
+
+
+def test_an_index_has_the_type_of_its_own_name(public: Path) -> None:
+    assert ask(Files(public), "/docs/").headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def test_types_can_be_added_and_replaced(public: Path) -> None:
+    for name in ("a.foo", "a.Bar", "a.txt", "a.other"):
+        (public / name).write_bytes(b"x")
+    files = Files(
+        public,
+        types={".FOO": "text/x-foo", "bar": "image/x-bar", ".txt": "text/plain; charset=latin-1"},
+        default_type="text/html",
+    )
+    types = {name: ask(files, f"/{name}").headers["Content-Type"] for name in ("a.foo", "a.Bar", "a.txt")}
+    assert types == {
+        "a.foo": "text/x-foo; charset=utf-8",
+        "a.Bar": "image/x-bar",
+        "a.txt": "text/plain; charset=latin-1",
+    }
+    other = ask(files, "/a.other").headers
+    assert (other["Content-Type"], other["X-Content-Type-Options"]) == ("text/html; charset=utf-8", "nosniff")
+
+
+@pytest.mark.parametrize("bad", ["text", "", "text/plain\r\nX: y"])
+def test_a_type_that_is_none_is_refused_at_once(public: Path, bad: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Files(public, default_type=bad)
+    with pytest.raises(ValueError, match="expected"):
+        Files(public, types={".x": bad})
+
+
+def test_no_text_is_without_charset_and_no_key_without_dot() -> None:
+    table = media_types()
+    assert not [key for key in table if not key.startswith(".") or key != key.lower()]
+    assert not [value for value in table.values() if value.startswith("text/") and "charset" not in value]
+
+
+# Directories.
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/docs", "./docs/"),
+        ("/docs?x=1&y=2", "./docs/?x=1&y=2"),
+        ("/docs/deep", "./deep/"),
+        ("/empty", "./empty/"),
+        ("/d%6Fcs", "./d%6Fcs/"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_directory_without_slash_redirects_and_keeps_the_query(
+    public: Path, target: str, location: str, method: str
+) -> None:
+    answer = ask(Files(public), target, method)
+    assert (answer.status, answer.headers["Location"]) == (301, location)
+
+
+def test_a_redirect_never_leads_to_another_host(public: Path) -> None:
+    assert ask(Files(public), "//evil.example/docs").status == 404
+    (public / "evil.example").mkdir()
+    assert ask(Files(public), "//evil.example").status == 404
+    assert ask(Files(public), "//evil.example/..").status == 404
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/s", (301, "./s/")),
+        ("/s?q", (301, "./s/?q")),
+        ("/s/", (200, None)),
+        ("/s/docs", (301, "./docs/")),
+        ("/s/docs/", (200, None)),
+        ("/s/docs/deep/page.html", (200, None)),
+        ("/s/docs/deep/", (404, None)),
+        ("/", (200, None)),
+    ],
+)
+def test_files_may_be_mounted_below_a_name(
+    public: Path, target: str, expected: tuple[int, str | None]
+) -> None:
+    root = Resource()
+    root.mount("s", Files(public))
+    root.mount("", Files(public))
+    answer = ask(root, target)
+    assert (answer.status, answer.headers.get("Location")) == expected
+
+
+def test_the_first_index_that_is_a_file_is_served(public: Path) -> None:
+    (public / "docs" / "a.htm").mkdir()
+    os.mkfifo(public / "docs" / "b.htm")
+    (public / "docs" / "c.htm").write_text("c")
+    files = Files(public, index=("missing", "a.htm", "b.htm", "c.htm", "index.html"))
+    assert ask(files, "/docs/").body == b"c"
+
+
+def test_there_are_no_listings(public: Path) -> None:
+    assert statuses(Files(public), ["/empty/", "/docs/deep/"]) == {"/empty/": 404, "/docs/deep/": 404}
+    assert ask(Files(public, index=()), "/").status == 404
+
+
+@pytest.mark.parametrize("bad", ["index.html", ("a/b",), ("",), ("a\0",)])
+def test_an_index_is_a_list_of_names(public: Path, bad: str | tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="expected a list of file names as index"):
+        Files(public, index=bad)
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/nope",
+        "/nope/",
+        "/nope/nope",
+        "/../secret.txt",
+        "/..",
+        "/../",
+        "/%2e%2e/secret.txt",
+        "/%2E%2E/secret.txt",
+        "/.%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/..%5csecret.txt",
+        "/%2e%2e%2fsecret.txt",
+        "/%252e%252e/secret.txt",
+        "/%c0%ae%c0%ae/secret.txt",
+        "/docs/../f.txt",
+        "/docs/../../secret.txt",
+        "/docs/%2e%2e/%2e%2e/secret.txt",
+        "/./f.txt",
+        "/docs/.",
+        "/docs/./",
+        "/%2e",
+        "/docs%2findex.html",
+        "/docs%2f",
+        "/docs%2F..%2F..%2Fsecret.txt",
+        "/%2fetc%2fpasswd",
+        "//f.txt",
+        "//",
+        "/docs//",
+        "/docs//index.html",
+        "//etc/passwd",
+        "/f.txt/",
+        "/f.txt/x",
+        "/f.txt//",
+        "/f.txt%00",
+        "/%00",
+        "/f.txt%00.html",
+        "/%ff",
+        "/%ed%a0%80",
+        "/f.txt%20",
+        "/%",
+        "/%zz",
+        "/" + "a" * 300,
+        "/" + "a/" * 3000,
+        "/docs/" + "%61" * 300 + "/x",
+        "/.env",
+        "/%2eenv",
+        "/.git/config",
+        "/.git",
+        "/.git/",
+        "/docs/.hidden",
+        "/.well-known",
+        "/.well-known/../f.txt",
+        "/.well-knownx",
+    ],
+)
+def test_odd_names_are_not_found(public: Path, target: str) -> None:
+    expected = 301 if target == "/.well-known" else 404
+    answer = ask(Files(public), target)
+    assert answer.status == expected
+    assert b"secret" not in answer.body
+    assert ask(Files(public, follow_symlinks=False), target).status == expected
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/Gr%C3%BC%C3%9Fe%201.txt", "/%47r%c3%bc%C3%9Fe%201.txt"],
+)
+def test_names_are_utf8(public: Path, target: str) -> None:
+    assert ask(Files(public), target).body == "gruß".encode()
+
+
+def test_names_may_hold_what_is_special_elsewhere(public: Path) -> None:
+    for name in ("a%2fb", "a\\b", "a;b", "a?b", "a#b", "...", "a:b"):
+        (public / name).write_text(name)
+    files = Files(public, dotfiles=True)
+    for name in ("a%252fb", "a%5cb", "a;b", "a%3fb", "a%23b", "...", "a:b"):
+        assert ask(files, f"/{name}").status == 200, name
+
+
+def test_well_known_is_no_dotfile(public: Path) -> None:
+    assert ask(Files(public), "/.well-known/security.txt").body == b"contact"
+
+
+def test_dotfiles_can_be_served_and_dot_segments_never(public: Path) -> None:
+    files = Files(public, dotfiles=True)
+    assert statuses(files, ["/.env", "/.git/config", "/../secret.txt", "/./f.txt", "/docs/..", "/..."]) == {
+        "/.env": 200,
+        "/.git/config": 200,
+        "/../secret.txt": 404,
+        "/./f.txt": 404,
+        "/docs/..": 404,
+        "/...": 404,
+    }
+
+
+_PARTS = [
+    "/", "//", "..", ".", "%2e", "%2E%2e", "%2f", "%5c", "\\", "%00", "%ff", "%c0%ae", "%25", "%", "f.txt",
+    "docs", "secret.txt", "index.html", "a", "%C3%A9", ";", ":", "~", "?", "*",
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.sampled_from(_PARTS), max_size=8), dotfiles=st.booleans(), follow=st.booleans())
+def test_no_target_leads_out_or_breaks(parts: list[str], dotfiles: bool, follow: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        (base / "secret.txt").write_text("TOP")
+        (base / "public" / "docs").mkdir(parents=True)
+        (base / "public" / "f.txt").write_text("open")
+        (base / "public" / "docs" / "index.html").write_text("open")
+        files = Files(base / "public", dotfiles=dotfiles, follow_symlinks=follow)
+        answer = ask(files, "/" + "".join(parts))
+    assert answer.status in (200, 301, 404)
+    assert answer.status != 200 or answer.body == b"open"
+
+
+# Links and special files.
+
+
+@pytest.fixture
+def linked(public: Path, tmp_path: Path) -> Path:
+    (public / "inside").symlink_to("f.txt")
+    (public / "outside").symlink_to(tmp_path / "secret.txt")
+    (public / "broken").symlink_to("nowhere")
+    (public / "loop").symlink_to("loop")
+    (public / "up").symlink_to("..")
+    (public / "docs" / "main.html").symlink_to("index.html")
+    return public
+
+
+def test_links_are_followed(linked: Path) -> None:
+    found = statuses(Files(linked), ["/inside", "/outside", "/broken", "/loop", "/up", "/up/secret.txt"])
+    assert list(found.values()) == [200, 200, 404, 404, 301, 200]
+
+
+def test_no_link_is_followed_when_told_so(linked: Path) -> None:
+    files = Files(linked, follow_symlinks=False, index=("main.html", "index.html"))
+    links = ["/inside", "/outside", "/broken", "/loop", "/up", "/up/", "/up/secret.txt", "/docs/main.html"]
+    assert set(statuses(files, links).values()) == {404}
+    assert ask(files, "/docs/").body == b"<p>docs"
+    assert ask(files, "/docs/deep/page.html").body == b"<p>deep"
+    assert ask(files, "/docs").status == 301
+
+
+def test_the_root_may_be_a_link_even_then(public: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(public)
+    assert ask(Files(tmp_path / "link", follow_symlinks=False), "/f.txt").status == 200
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_special_files_are_not_found_and_never_block(public: Path, follow: bool) -> None:
+    os.mkfifo(public / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = os.getcwd()
+        os.chdir(public)  # the path of a socket is short
+        try:
+            listener.bind("socket")
+        finally:
+            os.chdir(here)
+        (public / "device").symlink_to("/dev/zero")
+        found = statuses(Files(public, follow_symlinks=follow), ["/fifo", "/socket", "/device", "/fifo/"])
+    assert set(found.values()) == {404}
+
+
+# What the operating system refuses.
+
+
+@pytest.fixture
+def guarded() -> Iterator[Path]:
+    """A tree that even root's tests meet as a user whom permissions bind."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "dir").mkdir()
+        (root / "dir" / "index.html").write_text("x")
+        (root / "closed.txt").write_text("x")
+        (root / "passage").mkdir()
+        (root / "passage" / "index.html").write_text("x")
+        root.chmod(0o755)
+        (root / "dir").chmod(0)
+        (root / "closed.txt").chmod(0)
+        (root / "passage").chmod(0o311)
+        user = os.geteuid()
+        if user == 0:
+            os.chown(root / "passage", 65534, 65534)
+            os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(user)
+            (root / "dir").chmod(0o700)
+            (root / "passage").chmod(0o700)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/closed.txt", 403),
+        ("/dir/", 403),
+        ("/dir/index.html", 403),
+        ("/dir", 301),
+        ("/passage", 301),
+        ("/passage/", 200),
+        ("/passage/nope", 404),
+    ],
+)
+def test_what_may_not_be_read_is_forbidden(guarded: Path, target: str, expected: int, follow: bool) -> None:
+    files = Files(guarded, follow_symlinks=follow)
+    for method in ("GET", "HEAD"):
+        assert ask(files, target, method).status == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(errno.EMFILE, 503), (errno.ESTALE, 404), (errno.EPERM, 403), (errno.EIO, 500)]
+)
+def test_errors_of_the_system_have_their_status(
+    public: Path, monkeypatch: pytest.MonkeyPatch, code: int, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = os.open
+
+    def refuse(path: object, flags: int, *args: int, **kwargs: int) -> int:
+        if b"f.txt" in os.fsencode(str(path)):
+            raise OSError(code, os.strerror(code))
+        return real(path, flags, *args, **kwargs)  # type: ignore[arg-type]  # passed on as it came
+
+    monkeypatch.setattr(os, "open", refuse)
+    answer = ask(Files(public), "/f.txt")
+    assert answer.status == expected
+    assert answer.headers.get("Retry-After") == ("1" if expected == 503 else None)
+    assert bool(caplog.records) == (expected == 500)
+
+
+# Not found.
+
+
+def test_the_answer_for_missing_files_can_be_a_response_or_a_resource(public: Path) -> None:
+    files = Files(public, not_found=Response.text("gone fishing", 404))
+    for target in ("/nope", "/%00", "/empty/", "/f.txt/", "/nope"):
+        answer = ask(files, target)
+        assert (answer.status, answer.body) == (404, b"gone fishing")
+    assert ask(Files(public, not_found=ErrorPage(410)), "/nope").status == 410
+
+
+def test_the_page_of_the_site_is_shown_otherwise(public: Path) -> None:
+    site = Site(Files(public), error_pages={404: Response.text("ours", 404)})
+    assert ask(site, "/nope").body == b"ours"
+
+
+def test_a_file_may_go_while_it_is_served(public: Path) -> None:
+    async def drill() -> None:
+        site = Site(Files(public))
+        assert Answer(await exchange(site, head("/f.txt")), "GET").status == 200
+        (public / "f.txt").unlink()
+        assert Answer(await exchange(site, head("/f.txt")), "GET").status == 404
+
+    asyncio.run(drill())
+
+
+def test_a_missing_root_is_reported_at_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^expected a directory to serve, got '.*/nope': No such file"):
+        asyncio.run(Site(Files(tmp_path / "nope")).start())
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="got the special file"):
+        asyncio.run(Files(tmp_path / "fifo").start())
+
+
+def test_the_resource_for_missing_files_is_started_and_stopped(public: Path) -> None:
+    seen: list[str] = []
+
+    class Page(Resource):
+        async def start(self) -> None:
+            seen.append("start")
+
+        async def stop(self) -> None:
+            seen.append("stop")
+
+    async def drill() -> None:
+        for files in (Files(public), Files(public / "f.txt"), Files(public, not_found=Page())):
+            await files.start()
+            await files.stop()
+
+    asyncio.run(drill())
+    assert seen == ["start", "stop"]
+
+
+def test_a_relative_root_stays_when_the_process_moves(
+    public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = Files("public")
+    monkeypatch.chdir("/")
+    assert ask(files, "/f.txt").status == 200
+
+
+def test_the_whole_disk_can_be_the_root(public: Path) -> None:
+    for follow in (True, False):
+        files = Files("/", index=("index.html",), follow_symlinks=follow)
+        assert ask(files, f"{public.resolve()}/f.txt").body == b"hello\n"
+        root = Resource()
+        root.mount("all", files)
+        assert ask(root, "/all").status == 301
+
+
+# Open files.
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def settle() -> None:
+    """Turns of the loop until nothing but the caller runs."""
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
+
+
+def test_every_file_is_closed(public: Path, big: Path) -> None:
+    requests = [
+        head(target, method, **fields)
+        for target in ("/f.txt", "/big.bin", "/zero.txt", "/docs", "/docs/", "/empty/", "/nope", "/fifo")
+        for method in ("GET", "HEAD")
+        for fields in ({}, {"If_None_Match": "*"}, {"If_Match": '"x"'})
+    ]
+    os.mkfifo(public / "fifo")
+
+    async def drill() -> None:
+        for files in (Files(public), Files(public, follow_symlinks=False)):
+            site = Site(files)
+            before = open_files()
+            for raw in requests:
+                await exchange(site, raw)
+            await settle()
+            assert open_files() == before
+
+    asyncio.run(drill())
+
+
+@pytest.mark.parametrize("moment", ["at once", "while it waits"])
+def test_a_client_that_leaves_holds_no_file(public: Path, big: Path, moment: str) -> None:
+    async def drill() -> None:
+        site = Site(Files(public))
+        before = open_files()
+        for _ in range(100):
+            wire = Wire(limit=2 * BLOCK)
+            channel = connect(site, wire)
+            channel.data_received(head("/big.bin"))
+            assert open_files() > before
+            if moment == "while it waits":
+                await wire.blocked.wait()
+                assert len(wire.sent) < 4 * BLOCK
+            channel.connection_lost(ConnectionResetError())
+            await settle()
+            if moment == "while it waits":
+                assert open_files() == before
+        gc.collect()  # a task that is cancelled before it begins closes nothing: the file does it itself
+        assert open_files() == before
+
+    asyncio.run(drill())
+
+
+def test_a_file_that_grows_is_cut_at_the_announced_length(public: Path, big: Path) -> None:
+    content = big.read_bytes()
+
+    async def drill() -> Wire:
+        wire = Wire()
+        channel = connect(Site(Files(public)), wire)
+        channel.data_received(head("/big.bin"))
+        with big.open("ab") as file:
+            file.write(b"more")
+        await wire.closed.wait()
+        channel.connection_lost(None)
+        return wire
+
+    assert Answer(asyncio.run(drill()), "GET").body == content
+
+
+def test_a_file_that_shrinks_cuts_the_connection(
+    public: Path, big: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def drill() -> Wire:
+        before = open_files()
+        wire = Wire()
+        channel = connect(Site(Files(public)), wire)
+        channel.data_received(head("/big.bin"))
+        os.truncate(big, BLOCK + 5)
+        await wire.closed.wait()
+        channel.connection_lost(None)
+        assert open_files() == before
+        return wire
+
+    wire = asyncio.run(drill())
+    with pytest.raises(IncompleteRead):
+        Answer(wire, "GET")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert caplog.records[0].exc_info is not None
+    assert isinstance(caplog.records[0].exc_info[1], EOFError)
+
+
+def test_content_can_be_closed_twice_and_closes_once(public: Path) -> None:
+    content = FileContent(os.open(public / "f.txt", os.O_RDONLY), 6)
+    assert list(content) == [b"hello\n"]
+    content.close()
+    other = os.open(public / "f.txt", os.O_RDONLY)  # takes the number that has become free
+    content.close()
+    del content
+    os.close(other)
+
+
+def test_content_that_nobody_sends_is_closed_when_it_is_dropped(public: Path) -> None:
+    before = open_files()
+    content = FileContent(os.open(public / "f.txt", os.O_RDONLY), 6)
+    assert open_files() == before + 1
+    del content
+    assert open_files() == before
