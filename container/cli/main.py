@@ -171,7 +171,9 @@ def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:
     endpoints: list[Endpoint] = list(given.get("listen", ()))
     if "host" in given or "port" in given:
         host = given.get("host", _default("host")).strip("[]")
-        endpoints.append(TCPEndpoint(host or None, given.get("port", int(_default("port")))))
+        if not host:  # an empty variable of a script shall not open every interface
+            raise ConfigProblem("expected an address for --host, got ''")
+        endpoints.append(TCPEndpoint(host, given.get("port", int(_default("port")))))
     return endpoints
 
 

@@ -14,7 +14,7 @@ from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfuncti
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
-from container.config.mounts import ConfigProblem, Mount, Nowhere, Welcome, parse_mounts, put
+from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts, put
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -116,7 +116,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         return source.tac, load_tac(source.tac)
     if root is not None:
         return root, resource_of(root, settings)
-    return "the root", Nowhere() if mounts else Welcome()
+    return "the root", Resource() if mounts else Welcome()
 
 
 def _bind(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container.message.errors import HTTPError
 from container.message.response import Response
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -65,15 +64,6 @@ def put(root: Resource, mount: Mount, child: Resource) -> None:
     while isinstance(root, Site):
         root = root.root
     root.mount(mount.path, child)
-
-
-class Nowhere(Resource):
-    """The root of a tree that has only mounts: nothing is here."""
-
-    is_leaf = True
-
-    def render(self, request: Request) -> Response:
-        raise HTTPError(404)
 
 
 _WELCOME = """<!doctype html>

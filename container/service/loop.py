@@ -254,7 +254,7 @@ def leave_within(seconds: float, code: int) -> None:
     keep the interpreter waiting for ever."""
 
     def leave() -> None:
-        os.write(2, b"container: threads of the application did not end, left them behind\n")
+        os.write(2, b"container: threads of the application did not end and are left behind\n")
         os._exit(code)
 
     timer = threading.Timer(seconds, leave)

@@ -274,5 +274,7 @@ def _release(endpoint: Endpoint, sock: socket.socket) -> None:
 
 
 def _give_back(endpoint: Endpoint, sock: socket.socket) -> None:
-    _release(endpoint, sock)
-    sock.close()
+    """Undo a `listen`, unless a listener has closed its socket already."""
+    if sock.fileno() >= 0:
+        _release(endpoint, sock)
+        sock.close()

@@ -46,7 +46,7 @@ def test_answers_without_content_have_no_plain_line() -> None:
 def test_length_fields_end_the_head_and_are_bounded_in_number() -> None:
     for size in [*range(5000), 5, 1 << 40]:
         assert length_field(size) == f"Content-Length: {size}\r\n\r\n".encode()
-    assert len(h1_response._length_fields) <= 4096
+    assert len(h1_response.LENGTH_FIELDS) <= 4096
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1:0"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -52,7 +52,11 @@ def run(request: pytest.FixtureRequest) -> Run:
 class Hello(Resource):
     """Answers at once, or when `gate` opens; writes down when it starts and stops."""
 
-    def __init__(self, notes: list[str] | None = None, name: str = "", gate: asyncio.Event | None = None) -> None:
+    is_leaf = True
+
+    def __init__(
+        self, notes: list[str] | None = None, name: str = "", gate: asyncio.Event | None = None
+    ) -> None:
         self.notes = notes if notes is not None else []
         self.name = name
         self.gate = gate
@@ -148,8 +152,7 @@ def test_a_second_cancellation_cuts_short(run: Run) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        with pytest.raises(ConnectionResetError):
-            await answer
+        assert await answer == b""
         assert hello.notes == ["start ", "stop "]
 
     run(main())
@@ -314,8 +317,7 @@ def test_the_deadline_cuts_what_does_not_end(run: Run, caplog: pytest.LogCapture
         answer = asyncio.create_task(ask(server.port))
         await hello.asked.wait()
         await server.stop(0.01)
-        with pytest.raises(ConnectionResetError):
-            await answer
+        assert await answer == b""
         assert hello.notes == ["start ", "stop "]
 
     with caplog.at_level(logging.INFO):
@@ -339,10 +341,13 @@ def test_what_the_kernel_has_accepted_is_answered(run: Run, tmp_path: Path, kind
             client.connect(("127.0.0.1", server.port) if kind == "tcp" else f"{tmp_path}/s")
             client.sendall(GET)
             clients.append(client)
-        await server.stop()
+        stop = asyncio.create_task(server.stop())
         for client in clients:
-            with client:
-                assert b"200 OK" in client.recv(65536)
+            client.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=client)
+            assert b"200 OK" in await reader.read()
+            writer.close()
+        await stop
 
     run(main())
 
@@ -382,21 +387,20 @@ def _denied(path: object) -> None:
 # The access log.
 
 
-def test_the_access_log_is_flushed_on_time_and_at_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("interval", [0.001, 1e6])
+def test_the_access_log_is_flushed_on_time_and_at_the_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch, interval: float
+) -> None:
     async def main() -> None:
         stream = io.StringIO()
-        site = Site(Hello(), access_log=AccessLog(stream))
-        async with serving(site, LOCAL) as server:
+        async with serving(Site(Hello(), access_log=AccessLog(stream)), LOCAL) as server:
             await ask(server.port)
-            while '"GET / HTTP/1.1" 200' not in stream.getvalue():
+            while interval < 1 and not stream.getvalue():
                 await asyncio.sleep(0)
-            monkeypatch.setattr(server_module, "LOG_FLUSH_S", 1e6)
-            await asyncio.sleep(0.02)
-            await ask(server.port)
-            assert stream.getvalue().count("\n") == 1
-        assert stream.getvalue().count("\n") == 2
+            assert bool(stream.getvalue()) is (interval < 1)
+        assert '"GET / HTTP/1.1" 200' in stream.getvalue()
 
-    monkeypatch.setattr(server_module, "LOG_FLUSH_S", 0.01)
+    monkeypatch.setattr(server_module, "LOG_FLUSH_S", interval)
     run(main())
 
 
@@ -406,7 +410,7 @@ def test_the_access_log_is_flushed_on_time_and_at_the_end(run: Run, monkeypatch:
 def test_loops_by_name() -> None:
     assert process.choose_loop("auto") == process.choose_loop("uvloop") == ("uvloop", uvloop.new_event_loop)
     assert process.choose_loop("asyncio") == ("asyncio", None)
-    with pytest.raises(process.LoopProblem, match="expected one of auto, uvloop, asyncio as loop, got 'trio'"):
+    with pytest.raises(process.LoopProblem, match=r"expected one of auto, .* as loop, got 'trio'"):
         process.choose_loop("trio")
 
 
@@ -445,27 +449,33 @@ def calm() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("calm")
-def test_run_takes_an_application_through_its_life(capfd: pytest.CaptureFixture[str]) -> None:
+def test_run_takes_an_application_through_its_life(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
     notes: list[str] = []
 
-    class Stops(Service):
-        """Asks for the end as soon as it has started."""
-
+    class Noted(Service):
         def privileged_start(self) -> None:
             notes.append("privileged")
 
         async def start(self) -> None:
             notes.append("start")
-            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
 
         async def stop(self) -> None:
             notes.append("stop")
 
     application = Application("x")
     application.serve(Hello(notes, "resource"), LOCAL)
-    application.add_service(Stops())
+    application.add_service(Noted())
+    freeze = process.freeze_memory
+
+    def freeze_and_ask_for_the_end() -> None:
+        freeze()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(process, "freeze_memory", freeze_and_ask_for_the_end)
     before = [signal.getsignal(number) for number in process.STOP_SIGNALS]
     assert process.run(application, loop="asyncio") == 0
     assert notes == ["privileged", "start", "start resource", "stop resource", "stop"]

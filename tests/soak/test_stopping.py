@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import select
 import signal
+import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -28,11 +30,17 @@ SIZES = {"/": 2, "/wait/5": 6, "/wait/50": 6, "/stream/1": MIB, "/stream/3": 3 *
 PATHS = list(SIZES)
 
 
+def is_closed(sock: socket.socket) -> bool:
+    """Is there something to read on an idle connection? Then it is its end."""
+    return bool(select.select([sock], [], [], 0)[0])
+
+
 class Load:
     """Clients that ask one request after the other, until nobody accepts connections any more.
 
     `lost` tells of every request that was sent and not answered whole. With `persistent` a connection is used
-    as long as the server keeps it, else once.
+    as long as the server keeps it, else once; one that was closed while it was idle is noticed as all clients
+    do, before the next request.
     """
 
     def __init__(self, server: Server, *, persistent: int, single: int) -> None:
@@ -56,7 +64,7 @@ class Load:
                 return
             path = ""
             try:
-                while connection.sock is not None and not self._over.is_set():
+                while connection.sock is not None and not self._over.is_set() and not is_closed(connection.sock):
                     path = PATHS[number % len(PATHS)]
                     number += 1
                     self._exchange(connection, path, persistent)

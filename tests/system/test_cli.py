@@ -302,8 +302,10 @@ def application(environ, start_response):
         running.send(signal.SIGTERM)
         assert idle.recv(1) == b""  # connections that only wait have been closed by now
         _open(here)
+        sock = streaming.sock
         assert response.read() == b"ended"
-        assert running.wait() == 0
+        assert sock.recv(1) == b""
+    assert running.wait() == 0
     assert not any("cut off" in line for line in running.lines)
 
 
