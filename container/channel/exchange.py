@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from container.message.body import EMPTY
+from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
 from container.message.fields import CLOSE, DATE, SERVER, FieldBlock, encode_fields
@@ -131,7 +131,7 @@ class H1Exchange:
         if group.host.log is not None:
             group.host.log(self)
         if request.body is not EMPTY:
-            request.body.discard()
+            request.release()
         request.exchange = ENDED
         channel.proceed()
 
@@ -288,10 +288,11 @@ class H1Exchange:
         channel = self._channel
         if channel is None:
             return
-        if error is not None:
-            channel.group.host.failed(self, error)
         # Without a length or chunks, only a reset tells the client that this was not the end.
         countable = self.started and (self._chunked or self._left > 0)
+        self.started = True  # no error page any more
+        if error is not None:
+            channel.group.host.failed(self, error)
         self.status = self.status or (CLIENT_CLOSED_REQUEST if self.disconnected else 500)
         self.disconnected = True
         self._detach(channel, error or ClientDisconnected("the answer was given up"))
@@ -311,6 +312,21 @@ class H1Exchange:
         readable = channel.group.loop.create_future()
         self.when_readable(_setter(readable))
         await readable
+
+    async def complete(self) -> None:
+        body = self.request.body
+        while not body.complete:
+            if body.error is not None:
+                raise body.error
+            channel = self._channel
+            if channel is None:
+                raise ClientDisconnected("the exchange is over")
+            body.spool(channel.group.host.limits.spool_memory, channel.group.host.quota)
+            progress = channel.group.loop.create_future()
+            self._watch().on_readable = _setter(progress)
+            self._invite(channel)
+            channel.resume_reading()
+            await progress
 
     def when_readable(self, callback: Callable[[], None]) -> None:
         body = self.request.body
@@ -367,7 +383,7 @@ class H1Exchange:
                 callback()
             return
         self._tell_readable()
-        if body.held > UNREAD_MAX and self._channel is not None:
+        if body.held > UNREAD_MAX and not body.is_kept and self._channel is not None:
             self._channel.throttle()
 
     def broken(self, error: ProtocolError) -> None:
@@ -488,7 +504,7 @@ class H1Exchange:
             self._release()
         request = self.request
         if request.body is not EMPTY:
-            request.body.discard()
+            request.release()
         request.exchange = ENDED
 
     def _release(self) -> None:
@@ -497,7 +513,7 @@ class H1Exchange:
             self._watchers.on_complete = None
             self._tell_readable()
             self.resumed()
-        self.request.body.discard()
+        self.request.release()
 
     def _broke_off(self, error: Exception) -> None:
         """The iterable failed: the site may still answer with an error page if nothing has left."""
@@ -529,7 +545,8 @@ def _ended_exchange() -> H1Exchange:
     exchange._channel = None
     exchange._keep = False
     exchange._watchers = None
-    exchange.request = Request("-", b"-", b"", b"", "1.1", [], EMPTY)
+    # Content that never comes: a reader that looks again must not take it for an end, nor look for ever.
+    exchange.request = Request("-", b"-", b"", b"", "1.1", [], Body())
     exchange.status = exchange.bytes_sent = 0
     exchange.started = exchange.ended = exchange.disconnected = exchange.gone = True
     return exchange

@@ -40,7 +40,7 @@ class ChannelGroup:
 
     __slots__ = (
         "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "dispatch", "draining",
-        "host", "keep_alive", "loop", "now", "tokeniser",
+        "host", "keep_alive", "loop", "now", "stopped", "tokeniser",
     )  # fmt: skip
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, server_name: str = "container") -> None:
@@ -52,6 +52,7 @@ class ChannelGroup:
         self.dispatch = host.dispatch
         self.keep_alive = host.timeouts.keep_alive
         self.draining = False
+        self.stopped = False
         self._server_field = f"Server: {server_name}\r\n".encode("latin-1") if server_name else b""
         self._drained: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -115,7 +116,10 @@ class ChannelGroup:
             channel.close_if_idle()
 
     def stop(self) -> None:
-        """Sweep no more."""
+        """Sweep no more, and take no more connections: one that is just being made is cut."""
+        self.stopped = True
+        for channel in list(self.channels):
+            channel.abort()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

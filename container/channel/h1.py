@@ -6,6 +6,8 @@ pauses when too many wait. What a request says is `protocol/h1.py`, how it is an
 
 import asyncio
 import logging
+import socket
+import struct
 from typing import cast
 
 from container.channel.exchange import H1Exchange
@@ -25,6 +27,8 @@ LINGER_MAX = 64 * 1024 * 1024
 # Requests answered in one go before other connections get their turn.
 BURST = 64
 NEVER = float("inf")
+# SO_LINGER on, with no time to linger.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class H1Channel(asyncio.Protocol):
@@ -72,6 +76,8 @@ class H1Channel(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.connection = _ends(transport)
         self.group.add(self)
+        if self.group.stopped:  # it was accepted at the very end
+            self.abort()
         # A client that connects and says nothing gets as long as one that dribbles a head.
         self.deadline = self.group.now + self.group.host.timeouts.head
 
@@ -310,8 +316,12 @@ class H1Channel(asyncio.Protocol):
         self.parser.framing = None
         if flush:
             self._hang_up()
-        else:
-            self.abort()
+            return
+        # Transports end an abort by a FIN, which an answer without a length would be complete by.
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort()
 
     def will_discard(self) -> bool:
         """Is the rest of the content short enough to be read and forgotten, and already on its way?"""

@@ -14,7 +14,7 @@ from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfuncti
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
-from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts, put
+from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -83,7 +83,7 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
     for mount, resource in below:
-        put(sites[0], mount, resource)
+        sites[0].mount(mount.path, resource)
     return application
 
 

@@ -1,7 +1,6 @@
 """Mounts as the command line spells them, `/prefix=KIND:ARG`, and what stands where nothing was mounted.
 
-Here: the grammar, and putting resources at their prefixes. Not here: which kinds there are, and what their
-arguments mean (build.py).
+Here: the grammar. Not here: which kinds there are, what their arguments mean, mounting (build.py).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from container.message.response import Response
 from container.tree.resource import Resource
-from container.tree.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,13 +55,6 @@ def _parse(text: str) -> Mount:
     if path and not all(path.split("/")):
         raise ConfigProblem(f"expected a prefix without empty segments, got {prefix!r} in {text!r}")
     return Mount(path, spec, text)
-
-
-def put(root: Resource, mount: Mount, child: Resource) -> None:
-    """Mount `child` in front of whatever `root` answers at that place."""
-    while isinstance(root, Site):
-        root = root.root
-    root.mount(mount.path, child)
 
 
 _WELCOME = """<!doctype html>

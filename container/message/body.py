@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 from typing import BinaryIO
 
-from container.message.errors import ProtocolError
+from container.message.errors import ClientDisconnected, ProtocolError
 
 Trailers = list[tuple[bytes, bytes]]
 
@@ -118,11 +118,21 @@ class Body:
         if self.held > memory:
             self._to_file()
 
+    @property
+    def is_kept(self) -> bool:
+        """Was `spool` asked for, so that all of it stays until the end?"""
+        return self._quota is not None
+
     def file(self) -> BinaryIO:
-        """The complete content as a binary file at its beginning."""
+        """The complete content as a binary file at its beginning; as often as wanted.
+
+        Raises ClientDisconnected when the exchange is over and its content gone.
+        """
         assert self.complete, "file() before the content was complete"
+        if self._dropped:
+            raise ClientDisconnected("the exchange is over, and with it the content of its request")
         if self._file is None:
-            return io.BytesIO(self.take())
+            return io.BytesIO(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         self._file.seek(0)
         return self._file
 

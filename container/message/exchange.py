@@ -75,6 +75,9 @@ class Exchange(Protocol):
         Raises ClientDisconnected or ProtocolError when the rest will not come.
         """
 
+    async def complete(self) -> None:
+        """Wait until the content is complete, keeping all of it (see `Body.file`). Raises like `receive`."""
+
     def when_readable(self, callback: Callable[[], None]) -> None:
         """Call back once as soon as `receive` would not wait."""
 

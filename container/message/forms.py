@@ -54,7 +54,7 @@ class FormLimits:
 
     max_fields: int = 1000
     max_field_bytes: int = MIB
-    max_text_bytes: int = 16 * MIB
+    max_text_bytes: int = 2 * MIB
     max_files: int = 1000
     max_file_bytes: int | None = None
     max_header_bytes: int = 16 * KIB

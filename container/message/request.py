@@ -5,8 +5,9 @@ text of paths and queries UTF-8 with U+FFFD for what is not. Hot path: nothing i
 for. Answering is the exchange's work; finding the resource is `tree/traverse.py`'s, which moves `consumed`.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from types import coroutine
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
 from container.message.body import Body
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from container.message.exchange import Exchange
     from container.message.forms import FormData, FormLimits, Params
     from container.message.url import URLs
+
+_PIECE: Final = 64 * 1024
 
 
 class Request:
@@ -219,30 +222,40 @@ class Request:
         root: bytes | None = (self._lazy or {}).get("root")
         return root
 
-    # Content. What was read once stays readable by the same method.
+    # Content. `read`, `json` and `form` keep it: they may be called again, and others find it unread.
 
     async def read(self) -> bytes:
         """The whole content in memory.
 
         Raises ClientDisconnected when it does not come, ProtocolError when it is malformed.
         """
-        lazy = self._cache()
-        if "content" not in lazy:
-            parts = [chunk async for chunk in self.stream()]
-            lazy["content"] = b"".join(parts)
-        content: bytes = lazy["content"]
-        return content
+        await self._complete()
+        return self.body.file().read()
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The content as it arrives, once."""
+        """The content as it arrives, once. Raises like `read`."""
         body = self.body
+        if body.is_kept:
+            await self._complete()
+            async for piece in _pieces(body.file()):
+                yield piece
+            return
         while True:
             if body.held:
                 yield body.take()
             elif body.complete:
                 return
+            elif body.error is not None:
+                raise body.error
             else:
                 await self.exchange.receive()
+
+    async def _complete(self) -> None:
+        """Wait for the end of the content, keeping all of it."""
+        if self.body.error is not None:
+            raise self.body.error
+        if not self.body.complete:
+            await self.exchange.complete()
 
     async def json(self) -> object:
         """The content as JSON. Raises HTTPError(400) when it is not."""
@@ -257,17 +270,32 @@ class Request:
         return value
 
     async def form(self, limits: "FormLimits | None" = None) -> "FormData":
-        """The form in the content, urlencoded or multipart. Raises FormError: 415, 400 or 413."""
+        """The form in the content, urlencoded or multipart; its files live as long as the exchange.
+
+        Raises FormError: 415, 400 or 413, and like `read`.
+        """
         lazy = self._cache()
         if "form" not in lazy:
             from container.message.forms import FormLimits, FormParser
 
             parser = FormParser(self.headers.get("content-type") or "", limits=limits or FormLimits())
-            async for chunk in self.stream():
-                parser.feed(chunk)
-            lazy["form"] = parser.finish()
+            await self._complete()
+            try:
+                async for piece in _pieces(self.body.file()):
+                    parser.feed(piece)
+                lazy["form"] = parser.finish()
+            except BaseException:
+                parser.close()
+                raise
         form: FormData = lazy["form"]
         return form
+
+    def release(self) -> None:
+        """The exchange is over: give back what the content and the form of the request hold."""
+        self.body.discard()
+        form: FormData | None = (self._lazy or {}).get("form")
+        if form is not None:
+            form.close()
 
     def _cache(self) -> dict[str, Any]:
         if self._lazy is None:
@@ -276,6 +304,19 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.raw_target.decode('latin-1')} HTTP/{self.http_version}>"
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    """A file in pieces, with a turn of the loop after each."""
+    while piece := file.read(_PIECE):
+        yield piece
+        await _turn()
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let others run."""
+    yield
 
 
 def decode_segment(raw: bytes) -> str:

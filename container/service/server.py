@@ -160,8 +160,8 @@ class Server:
     async def _stop_accepting(self) -> None:
         """Take what the kernel has accepted already, else the close would reset it.
 
-        UNIX sockets lose their names first, so that their queue ends. That of a busy TCP port may not, hence
-        the limit.
+        UNIX sockets lose their names first, so that their queue ends. Those of TCP ports are closed in a
+        moment when nobody waits; on a busy port it may never come, hence the limit.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + ACCEPT_MAX_S
@@ -169,10 +169,16 @@ class Server:
             for _, endpoint, sock in self._sockets:
                 _release(endpoint, sock)
                 waiting.register(sock, selectors.EVENT_READ)
-            while waiting.select(0) and loop.time() < until:
+            quiet = 0
+            while quiet < TURNS and loop.time() < until:
                 await asyncio.sleep(0)
-        await _turns()
-        for listener in self._listeners:
+                quiet = 0 if waiting.select(0) else quiet + 1
+        if quiet < TURNS and isinstance(loop, asyncio.SelectorEventLoop):
+            # asyncio fails on a connection whose listener is closed between accept() and connection_made().
+            for _, _, sock in self._sockets:
+                loop.remove_reader(sock)
+            await _turns()
+        for listener in self._listeners:  # in the quiet turn itself: with every other more might come
             listener.close()
 
     # The access log.

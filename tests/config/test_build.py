@@ -12,7 +12,7 @@ from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.config import build as module
 from container.config.build import Settings, Source, as_resource, build, check_wsgi, resource_of
 from container.config.importer import ImportProblem
-from container.config.mounts import ConfigProblem, Welcome, parse_mounts, put
+from container.config.mounts import ConfigProblem, Welcome, parse_mounts
 from container.config.tac import MODULE_NAME
 from container.message.limits import Limits, Timeouts
 from container.resources.static import Files
@@ -196,7 +196,7 @@ def test_headers_of_a_ready_made_site_come_from_a_site_around_it() -> None:
     assert outer.display_tracebacks
     assert site.display_tracebacks
     child = Resource()
-    put(outer, parse_mounts(["/x=y"])[0], child)
+    outer.mount("x", child)
     assert site.root.children == {"x": child}
 
 

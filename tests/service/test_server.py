@@ -92,6 +92,11 @@ def refused(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) != 0
 
 
+async def accepts_no_more(server: Server) -> None:
+    while any(listener.is_serving() for listener in server._listeners):
+        await asyncio.sleep(0)
+
+
 # Embedding.
 
 
@@ -126,8 +131,7 @@ def test_serve_ends_gracefully_when_cancelled(run: Run) -> None:
         answer = asyncio.create_task(ask(server.port))
         await hello.asked.wait()
         task.cancel()
-        while not refused(server.port):
-            await asyncio.sleep(0)
+        await accepts_no_more(server)
         assert not task.done()
         gate.set()
         assert (await answer).endswith(b"hello")
@@ -147,8 +151,7 @@ def test_a_second_cancellation_cuts_short(run: Run) -> None:
         answer = asyncio.create_task(ask(server.port))
         await hello.asked.wait()
         task.cancel()
-        while not refused(server.port):
-            await asyncio.sleep(0)
+        await accepts_no_more(server)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -294,8 +297,7 @@ def test_stop_finishes_what_is_in_flight_and_tells_the_client(run: Run) -> None:
         writer.write(GET)
         await hello.asked.wait()
         stops = [asyncio.create_task(server.stop()) for _ in range(2)]
-        while not refused(server.port):
-            await asyncio.sleep(0)
+        await accepts_no_more(server)
         gate.set()
         answer = await reader.read()
         assert b"\r\nConnection: close\r\n" in answer
@@ -349,6 +351,22 @@ def test_what_the_kernel_has_accepted_is_answered(run: Run, tmp_path: Path, kind
             writer.close()
         await stop
 
+    run(main())
+
+
+def test_a_port_where_clients_never_cease_to_come_is_closed_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        server = Server([(Site(Hello()), as_endpoints([LOCAL]))])
+        await server.start()
+        stop = asyncio.create_task(server.stop())
+        while not refused(server.port):
+            await asyncio.sleep(0)
+        await stop
+        assert server.connections == 0
+
+    monkeypatch.setattr(server_module, "ACCEPT_MAX_S", 0.05)
     run(main())
 
 

@@ -7,7 +7,6 @@ import os
 import queue
 import re
 import resource
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
@@ -64,8 +64,7 @@ class Server:
         self.process = subprocess.Popen(
             [*limit, sys.executable, "-m", "container", *arguments],
             cwd=HERE,
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(spool)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(spool)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -221,7 +220,9 @@ def eventually() -> Callable[[Callable[[], bool]], bool]:
 def many_files() -> Iterator[None]:
     """As many open files as the system lets this process have, at least what ten thousand clients need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert hard == resource.RLIM_INFINITY or hard >= 11_000, f"expected a hard limit of 11000 files, got {hard}"
+    assert hard == resource.RLIM_INFINITY or hard >= 11_000, (
+        f"expected a hard limit of 11000 files, got {hard}"
+    )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,10 +1,10 @@
 """The WSGI application of the drills: what it does is in the path.
 
-    /                answers at once
-    /digest          reads the whole content and answers its size and SHA-256
-    /stream/MIB      so many MiB in pieces of 64 KiB
-    /wait/MS         takes so long
-    /counts          streams begun and closed so far
+/                answers at once
+/digest          reads the whole content and answers its size and SHA-256
+/stream/MIB      so many MiB in pieces of 64 KiB
+/wait/MS         takes so long
+/counts          streams begun and closed so far
 """
 
 import hashlib

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import selectors
-import socket
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from tests.soak.conftest import Server

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import math
 import select
 import signal
-import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from tests.soak.conftest import Server
@@ -38,14 +39,19 @@ def is_closed(sock: socket.socket) -> bool:
 class Load:
     """Clients that ask one request after the other, until nobody accepts connections any more.
 
-    `lost` tells of every request that was sent and not answered whole. With `persistent` a connection is used
-    as long as the server keeps it, else once; one that was closed while it was idle is noticed as all clients
-    do, before the next request.
+    A persistent client uses a connection as long as the server keeps it, and notices before the next request,
+    as all clients do, when it was closed while it was idle.
+
+    `lost` tells of every request that was sent and not answered whole. Who connects after `stopping_at` may
+    come in the moment between the last accept() and close(): the kernel then resets the connection, unasked.
+    Those are only counted, as `turned_away`.
     """
 
     def __init__(self, server: Server, *, persistent: int, single: int) -> None:
         self.answered = 0
         self.lost: list[str] = []
+        self.turned_away = 0
+        self.stopping_at = math.inf
         self._server = server
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -62,14 +68,21 @@ class Load:
                 connection.connect()
             except OSError:  # refused, or reset before anything was asked
                 return
-            path = ""
+            late, path = time.monotonic() > self.stopping_at, ""
             try:
-                while connection.sock is not None and not self._over.is_set() and not is_closed(connection.sock):
+                while (
+                    connection.sock is not None and not self._over.is_set() and not is_closed(connection.sock)
+                ):
                     path = PATHS[number % len(PATHS)]
                     number += 1
                     self._exchange(connection, path, persistent)
+                    late = False
             except (OSError, http.client.HTTPException) as error:
-                self.lost.append(f"{path} {'again' if persistent else 'once'}: {error!r}")
+                with self._lock:
+                    if late and isinstance(error, ConnectionError):
+                        self.turned_away += 1
+                    else:
+                        self.lost.append(f"{path} {'again' if persistent else 'once'}: {error!r}")
             finally:
                 connection.close()
 
@@ -100,14 +113,18 @@ class Load:
 def test_no_request_in_flight_is_lost_when_a_busy_server_is_told_to_stop(
     start: Start, eventually: Eventually
 ) -> None:
+    turned_away = 0
     for number in range(ROUNDS):
         server = start()
         with Load(server, persistent=8, single=4) as load:
             assert eventually(lambda: load.answered > 50 + 7 * number)  # noqa: B023  # asked before the next round
+            load.stopping_at = time.monotonic()
             assert server.end(signal.SIGTERM) == 0, server.log
         assert load.lost == []
+        turned_away += load.turned_away
         assert server.leftovers() == []
         assert not any("ERROR" in line or "Traceback" in line for line in server.log), server.log
+    assert turned_away <= ROUNDS
 
 
 def hang_on(server: Server, stack: ExitStack) -> None:
@@ -128,7 +145,7 @@ def hang_on(server: Server, stack: ExitStack) -> None:
 
 
 def test_a_busy_server_always_ends_whoever_hangs_on(start: Start, eventually: Eventually) -> None:
-    """Asked by either signal, once or twice, right after its start or later; 130 and 143 tell of the second."""
+    """Asked by either signal, once or twice, right after its start or later; 130 and 143 tell of a second."""
     for number in range(ROUNDS):
         asked = signal.SIGINT if number % 2 else signal.SIGTERM
         twice = number % 4 >= 2

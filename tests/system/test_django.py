@@ -113,7 +113,11 @@ class Upload:
         self.digest = digest.hexdigest()
         fields = "".join(
             f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in (("csrfmiddlewaretoken", token), ("title", "A large file"), ("text", "of bytes"))
+            for name, value in (
+                ("csrfmiddlewaretoken", token),
+                ("title", "A large file"),
+                ("text", "of bytes"),
+            )
         )
         self._head = (
             f"{fields}--{BOUNDARY}\r\n"
@@ -242,7 +246,9 @@ def test_a_large_upload_arrives_whole_and_comes_back(
         assert framing.get("Content-Length") == (str(upload.length) if kind is Announced else None)
         assert f'<span id="size">{50 * MB}</span>' in note.text
         assert f'<code id="sha256">{upload.digest}</code>' in note.text
-        links = re.findall(r'<dd><a href="([^"]+)">[^<]*</a> \(<a href="([^"]+)">download</a>\)', note.text)[0]
+        links = re.findall(r'<dd><a href="([^"]+)">[^<]*</a> \(<a href="([^"]+)">download</a>\)', note.text)[
+            0
+        ]
         assert links[0].startswith("/media/attachments/large")
         for link in links:
             back = client.get(urljoin(site.url, link), stream=True, timeout=PATIENCE_S)
@@ -261,6 +267,7 @@ def test_a_slow_reader_costs_no_memory_and_delays_nobody(site: Running, client: 
     assert client.get(health, timeout=PATIENCE_S).status_code == 200
     host, port = urlsplit(site.url).hostname, urlsplit(site.url).port
     assert host is not None
+    assert port is not None
     digest, size, rests = hashlib.sha256(), 0, 0
     with Memory(site.process.pid) as memory, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)

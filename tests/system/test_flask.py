@@ -7,7 +7,7 @@ import html
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
 import pytest
@@ -37,10 +37,10 @@ class Site:
         self.client = requests.Session()
         self.client.trust_env = False
 
-    def get(self, path: str, **more: object) -> requests.Response:
+    def get(self, path: str, **more: Any) -> requests.Response:
         return self.client.get(urljoin(self.front, path), timeout=PATIENCE_S, **more)
 
-    def post(self, path: str, **more: object) -> requests.Response:
+    def post(self, path: str, **more: Any) -> requests.Response:
         return self.client.post(urljoin(self.front, path), timeout=PATIENCE_S, **more)
 
 

@@ -35,7 +35,7 @@ def build_wheel(folder: Path) -> Path:
     files = {
         "tinypkg.py": b'"""Came through the tree."""\n\nANSWER = 42\n',
         f"{metadata}/METADATA": b"Metadata-Version: 2.1\nName: tinypkg\nVersion: 1.0\n",
-        f"{metadata}/WHEEL": b"Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{metadata}/WHEEL": b"Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},{recorded(content)},{len(content)}\n" for name, content in files.items())
     path = folder / WHEEL
@@ -57,7 +57,9 @@ def python(*arguments: object, **variables: str) -> subprocess.CompletedProcess[
     unproxied = {name: value for name, value in clean.items() if not name.lower().endswith("_proxy")}
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
-        env=unproxied | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"} | variables,
+        env=unproxied
+        | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"}
+        | variables,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
