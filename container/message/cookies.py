@@ -8,7 +8,7 @@ a cookie is UTF-8, so what `set_cookie` was given comes back from `parse_cookies
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypedDict
 
 from container.message.fields import TOKEN
 
@@ -37,6 +37,25 @@ def parse_cookies(values: Iterable[str]) -> dict[str, str]:
             if separator and name:
                 cookies[_text(name)] = _text(value)
     return cookies
+
+
+class CookieScope(TypedDict, total=False):
+    """What a cookie is known by, beside its name, and what browsers want to see again."""
+
+    path: str | None
+    domain: str | None
+    secure: bool
+    httponly: bool
+    samesite: SameSite | None
+    partitioned: bool
+
+
+class CookieAttributes(CookieScope, total=False):
+    """All attributes of a cookie, as keyword arguments of `set_cookie`."""
+
+    expires: datetime | float | str | None
+    max_age: int | None
+    comment: str | None
 
 
 def set_cookie(

@@ -6,11 +6,16 @@ Sending it is the exchange's work; error pages are made in `tree/pages.py`.
 
 import json
 from collections.abc import AsyncIterable, Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from container.message.fields import FieldBlock
 from container.message.headers import Headers, HeaderSource
 from container.message.status import check_status
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from container.message.cookies import CookieAttributes, CookieScope
 
 Content = bytes | Iterable[bytes] | AsyncIterable[bytes]
 
@@ -61,6 +66,21 @@ class Response:
         clone.headers = self.headers.copy()
         clone.sealed = None
         return clone
+
+    def set_cookie(self, name: str, value: str, **attributes: "Unpack[CookieAttributes]") -> None:
+        """Add a cookie (RFC 6265 4.1); the attributes are those of `message.cookies.set_cookie`.
+
+        Raises ValueError for what cannot be in a cookie, ExchangeStateError when the headers have been sent.
+        """
+        from container.message.cookies import set_cookie
+
+        self.headers.add("Set-Cookie", set_cookie(name, value, **attributes))
+
+    def delete_cookie(self, name: str, **attributes: "Unpack[CookieScope]") -> None:
+        """Make the client forget a cookie: pass the path and domain it was set with."""
+        from container.message.cookies import delete_cookie
+
+        self.headers.add("Set-Cookie", delete_cookie(name, **attributes))
 
     @classmethod
     def html(cls, text: str, status: int = 200, headers: HeaderSource = None) -> Self:

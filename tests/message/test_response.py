@@ -124,3 +124,25 @@ def test_no_redirect_target_leaves_its_field_or_its_page(url: str) -> None:
 def test_representation_tells_status_and_size() -> None:
     assert repr(Response(b"abc", 404)) == "<Response 404 3 bytes>"
     assert repr(Response([b"abc"])) == "<Response 200 streamed>"
+
+
+def test_cookies_are_added_with_their_attributes() -> None:
+    response = Response("x")
+    response.set_cookie("a", "1", max_age=60, httponly=True, samesite="lax")
+    response.delete_cookie("b", path="/shop")
+    first, second = response.headers.get_all("Set-Cookie")
+    assert first == "a=1; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
+    assert second.startswith("b=;")
+    assert "Path=/shop" in second
+
+
+def test_a_cookie_cannot_be_added_to_what_was_sent() -> None:
+    response = Response("x")
+    response.block()
+    with pytest.raises(ExchangeStateError):
+        response.set_cookie("a", "1")
+
+
+def test_a_cookie_cannot_hold_another_field() -> None:
+    with pytest.raises(ValueError, match="cookie"):
+        Response("x").set_cookie("a", "1\r\nX-Injected: yes")

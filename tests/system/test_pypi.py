@@ -35,7 +35,7 @@ def build_wheel(folder: Path) -> Path:
     files = {
         "tinypkg.py": b'"""Came through the tree."""\n\nANSWER = 42\n',
         f"{metadata}/METADATA": b"Metadata-Version: 2.1\nName: tinypkg\nVersion: 1.0\n",
-        f"{metadata}/WHEEL": b"Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{metadata}/WHEEL": b"Wheel-Version: 1.0\nGenerator: me\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},{recorded(content)},{len(content)}\n" for name, content in files.items())
     path = folder / WHEEL
