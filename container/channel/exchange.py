@@ -276,8 +276,9 @@ class H1Exchange:
                 head = h1_response.LAST_CHUNK
         if head:
             channel.transport.write(head)
-        if channel.group.draining and not channel.parser.buffer:
-            self._keep = False  # the head may have left before the drain began
+        if channel.group.draining and self._keep:
+            # The head left before the drain began and promised to stay: the next request may be on its way.
+            channel.group.close_soon(channel)
         self._finish(channel)
 
     @property
@@ -383,7 +384,7 @@ class H1Exchange:
                 callback()
             return
         self._tell_readable()
-        if body.held > UNREAD_MAX and not body.is_kept and self._channel is not None:
+        if body.held > UNREAD_MAX and not (body.is_kept or body.complete) and self._channel is not None:
             self._channel.throttle()
 
     def broken(self, error: ProtocolError) -> None:

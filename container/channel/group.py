@@ -111,6 +111,10 @@ class ChannelGroup:
             return False
         return True
 
+    def close_soon(self, channel: Channel) -> None:
+        """Close `channel` unless another request comes within a moment."""
+        self.loop.call_later(IDLE_GRACE_S, channel.close_if_idle)
+
     def _close_idle(self) -> None:
         for channel in list(self.channels):
             channel.close_if_idle()

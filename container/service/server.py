@@ -32,6 +32,8 @@ GRACEFUL_TIMEOUT_S: Final = 30.0
 LOG_FLUSH_S: Final = 1.0
 # Clients may go on connecting while the queue of accepted connections is emptied.
 ACCEPT_MAX_S: Final = 0.2
+# Connections that are accepted in one turn of the loop.
+ACCEPT_BURST: Final = 8
 # From accept() to connection_made() asyncio takes three turns of the loop.
 TURNS: Final = 5
 # What a resource may take to stop, after its connections are gone.
@@ -117,6 +119,8 @@ class Server:
                 self._listeners.append(listener)
             for listener in self._listeners:
                 await listener.start_serving()
+            for _, endpoint, sock in self._sockets:
+                sock.listen(getattr(endpoint, "backlog", DEFAULT_BACKLOG))  # loops have called it with their own
             self._undo = undo.pop_all()
 
     # The end.
@@ -250,11 +254,11 @@ def as_endpoints(addresses: Iterable[str | int | Endpoint]) -> tuple[Endpoint, .
 async def _accept(
     loop: asyncio.AbstractEventLoop, channel: Callable[[], H1Channel], endpoint: Endpoint, sock: socket.socket
 ) -> asyncio.Server:
-    # Loops call listen() again, with a backlog of 100 unless told.
-    backlog: int = getattr(endpoint, "backlog", DEFAULT_BACKLOG)
+    # asyncio takes the backlog for the number of connections to accept at a time, and tries as often again when
+    # files have run out; the socket keeps the one it listens with.
     if sock.family == getattr(socket, "AF_UNIX", None):
-        return await loop.create_unix_server(channel, sock=sock, backlog=backlog, start_serving=False)
-    return await loop.create_server(channel, sock=sock, backlog=backlog, start_serving=False)
+        return await loop.create_unix_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
+    return await loop.create_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
 
 
 async def _turns() -> None:

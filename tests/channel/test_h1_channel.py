@@ -67,7 +67,9 @@ def test_a_burst_is_answered_in_order_and_lets_others_have_their_turn() -> None:
     assert order == [f"/{number}" for number in range(200)]
 
 
-def test_what_is_left_of_a_burst_is_not_dispatched_after_the_client_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_of_a_burst_is_not_dispatched_after_the_client_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     seen: list[object] = []
 
     async def burst() -> None:
@@ -80,6 +82,18 @@ def test_what_is_left_of_a_burst_is_not_dispatched_after_the_client_left(caplog:
     asyncio.run(burst())
     assert len(seen) <= 2 * h1.BURST
     assert not caplog.records
+
+
+def test_what_is_left_of_a_burst_is_not_dispatched_after_the_last_answer() -> None:
+    async def burst() -> bytes:
+        async with AsyncClient(Leaf(path)) as client:
+            connection = client.connect()
+            connection.transport.feed(GET * h1.BURST + request("/", "Connection: close") + GET)
+            connection.transport.feed(GET)
+            await client.settle()
+            return connection.data
+
+    assert asyncio.run(burst()).count(b"HTTP/1.1 200 OK\r\n") == h1.BURST + 1
 
 
 # Read-ahead and what is not read.
@@ -135,7 +149,9 @@ _PERSISTENCE = [
 
 
 @pytest.mark.parametrize(("version", "fields", "answered"), _PERSISTENCE)
-def test_a_connection_persists_as_both_sides_say(version: str, fields: list[str], answered: str | None) -> None:
+def test_a_connection_persists_as_both_sides_say(
+    version: str, fields: list[str], answered: str | None
+) -> None:
     with Client(Leaf(path)) as client:
         connection = client.connect()
         connection.send(request("/1", *fields, version=version) + GET)
@@ -203,6 +219,30 @@ def test_the_rest_of_short_content_is_skipped_and_the_connection_stays() -> None
         connection.send(b"x" * 50_000)
         connection.send(b"x" * 49_990 + request("/next"))
         assert connection.receive().text == "/next"
+
+
+def test_content_that_was_held_back_is_skipped_too() -> None:
+    held = Held()
+    with Client(held) as client:
+        connection = client.connect()
+        connection.send(post(200_000))
+        connection.send(b"x" * 70_000)
+        connection.transport.feed(b"x" * 130_000 + request("/next"))
+        assert not connection.transport.is_reading()
+        held.last.respond(Response(b""))
+        client.settle()
+        assert held.last.request.path == "/next"
+
+
+def test_the_end_of_a_client_is_seen_though_nobody_reads_its_content() -> None:
+    held = Held()
+    with Client(held) as client:
+        connection = client.connect()
+        connection.send(post(100_000))
+        connection.send(b"x" * 100_000)
+        connection.transport.reset()
+        client.settle()
+        assert held.last.gone
 
 
 def test_content_that_was_skipped_must_arrive_in_time() -> None:

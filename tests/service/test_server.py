@@ -263,7 +263,7 @@ def test_the_server_field_can_be_left_out(run: Run) -> None:
     run(main())
 
 
-def test_the_backlog_of_the_endpoint_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_connections_are_accepted_at_a_time(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         asked: list[object] = []
@@ -279,7 +279,7 @@ def test_the_backlog_of_the_endpoint_is_kept(run: Run, monkeypatch: pytest.Monke
         listener = await accept(cast("asyncio.AbstractEventLoop", Spy()), asyncio.Protocol, endpoint, sock)
         listener.close()
         sock.close()
-        assert asked == [77]
+        assert asked == [server_module.ACCEPT_BURST]
 
     run(main())
 
