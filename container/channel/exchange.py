@@ -52,7 +52,7 @@ class H1Exchange:
     """One request of an HTTP/1.1 connection and its answer."""
 
     __slots__ = (
-        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_watchers",
+        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_plain", "_watchers",
         "bytes_sent", "disconnected", "ended", "gone", "request", "started", "status",
     )  # fmt: skip
 
@@ -65,6 +65,8 @@ class H1Exchange:
     def __init__(self, channel: "H1Channel", request: Request) -> None:
         self._channel: H1Channel | None = channel
         self._keep = channel.parser.keep_alive
+        # HTTP/1.1, the connection stays, and content belongs into the answer.
+        self._plain = channel.parser.is_plain
         self._watchers: _Watchers | None = None
         self.request = request
         self.status = 0
@@ -77,7 +79,7 @@ class H1Exchange:
     @classmethod
     def for_error(cls, channel: "H1Channel") -> "H1Exchange":
         """An exchange for a request that could not be read: it answers once and closes."""
-        channel.parser.keep_alive = False
+        channel.parser.keep_alive = channel.parser.is_plain = False
         request = Request("-", b"-", b"", b"", "1.1", [], EMPTY)
         exchange = cls(channel, request)
         request.exchange = exchange
@@ -107,14 +109,12 @@ class H1Exchange:
         line = PLAIN_LINES.get(status)
         request = self.request
         if (
-            line is None
+            not self._plain
+            or line is None
             or reason
             or self._watchers is not None
             or block.kinds & _UNUSUAL
             or (block.length != size and block.length >= 0)
-            or not self._keep
-            or request.http_version != "1.1"
-            or request.method == "HEAD"
             or channel.parser.framing is not None
             or channel.group.draining
         ):
@@ -393,7 +393,7 @@ class H1Exchange:
         if channel is None:
             return
         self.request.body.fail(error)
-        self._keep = False
+        self._keep = self._plain = False
         if self._watchers is not None:
             self._watchers.on_complete = None
         self._tell_readable()
@@ -404,7 +404,7 @@ class H1Exchange:
         """The client sends no more; it may still be reading."""
         self.disconnected = True
         if self._channel is not None and not self._channel.parser.buffer:
-            self._keep = False
+            self._keep = self._plain = False
         error = self.request.body.error
         spooling = self._watchers is not None and self._watchers.on_complete is not None
         self._tell_observers(ClientDisconnected("the client has closed its side"))
@@ -544,7 +544,7 @@ class H1Exchange:
 def _ended_exchange() -> H1Exchange:
     exchange = H1Exchange.__new__(H1Exchange)
     exchange._channel = None
-    exchange._keep = False
+    exchange._keep = exchange._plain = False
     exchange._watchers = None
     # Content that never comes: a reader that looks again must not take it for an end, nor look for ever.
     exchange.request = Request("-", b"-", b"", b"", "1.1", [], Body())

@@ -26,13 +26,13 @@ class RequestParser:
 
     A request is given out when its head is complete; its Body is filled by later calls of `receive`.
     The next one is not looked for before the content of the last has ended. `keep_alive` tells whether the
-    connection may serve another request after the last one; `expects_continue` whether the client waits
+    connection may serve another request after the last one, `is_plain` what `Head.is_plain` does; `expects_continue` whether the client waits
     to be asked for its content; `framing` is what reads the content still to come, None without any.
     """
 
     __slots__ = (
         "_body", "_limits", "_scanned", "_tokeniser", "_welcome",
-        "buffer", "expects_continue", "framing", "keep_alive",
+        "buffer", "expects_continue", "framing", "is_plain", "keep_alive",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, tokeniser: Tokeniser) -> None:
@@ -44,6 +44,7 @@ class RequestParser:
         self._body: Body = EMPTY
         self._welcome = True
         self.keep_alive = True
+        self.is_plain = False
         self.expects_continue = False
 
     def receive(self, data: bytes) -> None:
@@ -88,6 +89,7 @@ class RequestParser:
         self._scanned = 0
         self._welcome = True
         self.keep_alive = head.keep_alive
+        self.is_plain = head.is_plain
         if head.content:
             body = self._begin(head.content)
             self.expects_continue = head.expects_continue and self.framing is not None and not body.received
@@ -103,7 +105,7 @@ class RequestParser:
         if self.framing is not None:
             self.framing = None
             self._body.fail(ProtocolError(400, "the content ended before its announced end"))
-            self.keep_alive = False
+            self.keep_alive = self.is_plain = False
 
     def _begin(self, content: int) -> Body:
         """A body for the content of a head; what lies behind the head is its beginning."""

@@ -54,12 +54,13 @@ class Head:
 
     `content` is the Content-Length or CHUNKED, NO_CONTENT without any; `keep_alive` whether the connection may serve
     another request after this one; `expects_continue` whether the client asked to be asked for its content.
+    `is_plain` when the answer is like most: of HTTP/1.1, with content, on a connection that stays.
     Unchangeable once it was read: requests with the same head share it.
     """
 
     __slots__ = (
-        "content", "expects_continue", "fields", "http_version", "keep_alive", "memo", "method", "path", "query",
-        "target",
+        "content", "expects_continue", "fields", "http_version", "is_plain", "keep_alive", "memo", "method",
+        "path", "query", "target",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Head:
         self.keep_alive = http_version == "1.1"
         self.content = NO_CONTENT
         self.expects_continue = False
+        self.is_plain = False
         self.memo: dict[object, object] = {}
 
 
@@ -126,6 +128,7 @@ class Tokeniser:
         head = Head(_METHODS.get(method) or method.decode("ascii"), self._target, version, tuple(fields))
         if self._policy:
             _apply_policy(head)
+        head.is_plain = head.keep_alive and version == "1.1" and method != b"HEAD"
         if self._target[0] != _SLASH or _HASH in self._target or method == b"CONNECT":
             _other_form(head)
         if len(octets) <= _REMEMBERED_SIZE and not self._private:

@@ -165,15 +165,19 @@ class Site(Resource):
             task.add_done_callback(self._tasks.discard)
             return
         try:
-            exchange.respond(as_response(answer))
+            self._respond(exchange, answer)
         except Exception as error:  # noqa: BLE001  # the answer is the application's
             self.fail(exchange, error)
+
+    def _respond(self, exchange: Exchange, answer: object) -> None:
+        # A request that has been answered already has another exchange than it came with.
+        if answer is not exchange and answer is not exchange.request.exchange:
+            exchange.respond(as_response(answer))
 
     async def _await_answer(self, exchange: Exchange, answer: Awaitable[object]) -> None:
         try:
             result = await answer
-            if result is not exchange:
-                exchange.respond(as_response(result))
+            self._respond(exchange, result)
         except ClientDisconnected as error:
             if not exchange.gone:  # some other client, of something this one uses
                 self.fail(exchange, error)

@@ -73,7 +73,11 @@ class WSGICall:
         self.started = True  # before the look at `abandoned`; the loop does both the other way round
         if not self.exchange.gone and not self.abandoned:  # it may have waited for long
             try:
-                self._run()
+                result = self.begin()
+                if result.__class__ is list or result.__class__ is tuple:  # these have nothing to close
+                    self._send_whole(result)
+                else:
+                    self._send_pieces(result)
             except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
                 self.error = error
             if self._streaming:
@@ -83,18 +87,6 @@ class WSGICall:
         if self.claim is not None:
             self.replaced = not self.claim.acquire(blocking=False)
         self.resource.pool.deliver(self)
-
-    def _run(self) -> None:
-        result = self.begin()
-        if result.__class__ is list or result.__class__ is tuple:  # these have nothing to close
-            self._send_whole(result)
-            return
-        try:
-            self._send_pieces(result)
-        finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
 
     def begin(self) -> Iterable[bytes]:
         """Call the application."""
@@ -127,22 +119,27 @@ class WSGICall:
 
     def _send_pieces(self, result: Iterable[bytes]) -> None:
         """An iterable of unknown length: send each piece as it comes, unless the first is all there is."""
-        for data in result:
-            if not data:
-                continue
-            if data.__class__ is not bytes:
-                raise TypeError(f"expected bytes from the application, got {type(data).__name__}")
+        try:
+            for data in result:
+                if not data:
+                    continue
+                if data.__class__ is not bytes:
+                    raise TypeError(f"expected bytes from the application, got {type(data).__name__}")
+                if self.block is None:
+                    raise RuntimeError("expected the application to call start_response before its first content")
+                if not self._streaming and self.whole is None and self.block.length == len(data):
+                    self.whole = data
+                    self.resource.pool.deliver(self)
+                else:
+                    self._send(data)
             if self.block is None:
-                raise RuntimeError("expected the application to call start_response before its first content")
-            if not self._streaming and self.whole is None and self.block.length == len(data):
-                self.whole = data
-                self.resource.pool.deliver(self)
-            else:
-                self._send(data)
-        if self.block is None:
-            raise RuntimeError("expected the application to call start_response, got an empty answer without it")
-        if self.whole is None and not self._streaming:
-            self.whole = b""
+                raise RuntimeError("expected the application to call start_response, got an empty answer without it")
+            if self.whole is None and not self._streaming:
+                self.whole = b""
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
 
     def start_response(
         self, status: str, headers: Sequence[Pair], exc_info: ExcInfo | None = None
