@@ -25,10 +25,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvloop
-
 import price_container
 import price_uvicorn
+import uvloop
 from bench import Bench, Opening, Receiver, measure
 from rounds import Samples, markdown, medians, ratio, spread, times
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from bench import Bench, Receiver
+
     from container.tree.resource import Resource
 
 

@@ -224,7 +224,9 @@ class H1Exchange:
     def _within_length(self, channel: "H1Channel", data: bytes) -> bytes:
         """`data`, cut to what the announced Content-Length leaves."""
         if len(data) > self._left:
-            excess = ValueError(f"expected {self.bytes_sent + self._left} bytes of content, got more: cut off")
+            excess = ValueError(
+                f"expected {self.bytes_sent + self._left} bytes of content, got more: cut off"
+            )
             channel.group.host.failed(self, excess)
             data = data[: self._left]
         self._left -= len(data)

@@ -43,7 +43,9 @@ class ChannelGroup:
         "host", "keep_alive", "loop", "now", "stopped", "tokeniser",
     )  # fmt: skip
 
-    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop, *, server_name: str = "container") -> None:
+    def __init__(
+        self, host: Host, loop: asyncio.AbstractEventLoop, *, server_name: str = "container"
+    ) -> None:
         self.host = host
         self.loop = loop
         self.channels: set[Channel] = set()

@@ -32,7 +32,7 @@ _NOT_THE_USERS = (
 )
 
 
-class ImportProblem(Exception):  # noqa: N818 (nothing of ours went wrong, the user has a problem)
+class ImportProblem(Exception):
     """A name that leads to no usable object: one line, and the user's exception where there was one."""
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from container.message.request import Request
 
 
-class ConfigProblem(ValueError):  # noqa: N818 (nothing of ours went wrong, the user has a problem)
+class ConfigProblem(ValueError):
     """Options that cannot be understood, or not together. The message is one line."""
 
 

@@ -109,7 +109,8 @@ class Response:
         if status not in (301, 302, 303, 307, 308):
             raise ValueError(f"expected a redirect status (301, 302, 303, 307 or 308), got {status}")
         location = quote(url, safe="%/:?#[]@!$&'()*+,;=~-._")
-        page = f'<!doctype html>\n<title>Redirect</title>\n<p>See <a href="{escape(location)}">{escape(location)}</a>.\n'
+        link = escape(location)
+        page = f'<!doctype html>\n<title>Redirect</title>\n<p>See <a href="{link}">{link}</a>.\n'
         return cls(page, status, {"Location": location}, content_type=HTML)
 
     def __repr__(self) -> str:

@@ -142,7 +142,9 @@ class ChunkedFraming:
             return True
         self._trailer_size += len(line)
         if self._trailer_size > self._limits.trailers or len(self._trailers) >= self._limits.fields:
-            raise ProtocolError(431, f"the trailer section exceeds the limit of {self._limits.trailers} bytes")
+            raise ProtocolError(
+                431, f"the trailer section exceeds the limit of {self._limits.trailers} bytes"
+            )
         name, colon, value = line[:-2].partition(b":")
         if not (line.endswith(b"\r\n") and colon and TOKEN.fullmatch(name) and VALUE.fullmatch(value)):
             raise ProtocolError(400, "malformed trailer field")
@@ -158,4 +160,6 @@ class ChunkedFraming:
                     400, f"expected a chunk-size line of at most {self._limits.chunk_line} bytes"
                 )
         elif self._trailer_size + size > self._limits.trailers and data[at:] != b"\r":
-            raise ProtocolError(431, f"the trailer section exceeds the limit of {self._limits.trailers} bytes")
+            raise ProtocolError(
+                431, f"the trailer section exceeds the limit of {self._limits.trailers} bytes"
+            )

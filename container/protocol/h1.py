@@ -17,7 +17,9 @@ from container.protocol.head import BARE_LF, CHUNKED, REQUEST_LINE, Tokeniser
 __all__ = ["RequestParser", "Tokeniser"]
 
 # What an unfinished head may look like: a method, a target, a protocol name, with no control among them.
-_BEGINNING: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [\x21-\x7e\x80-\xff]*(?: [\x21-\x7e]*)?)?\r?")
+_BEGINNING: Final = re.compile(
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [\x21-\x7e\x80-\xff]*(?: [\x21-\x7e]*)?)?\r?"
+)
 _CR: Final = 13
 
 
@@ -26,8 +28,9 @@ class RequestParser:
 
     A request is given out when its head is complete; its Body is filled by later calls of `receive`.
     The next one is not looked for before the content of the last has ended. `keep_alive` tells whether the
-    connection may serve another request after the last one, `is_plain` what `Head.is_plain` does; `expects_continue` whether the client waits
-    to be asked for its content; `framing` is what reads the content still to come, None without any.
+    connection may serve another request after the last one, `is_plain` what `Head.is_plain` does;
+    `expects_continue` whether the client waits to be asked for its content; `framing` is what reads the
+    content still to come, None without any.
     """
 
     __slots__ = (
@@ -144,7 +147,9 @@ class RequestParser:
         if not (REQUEST_LINE if line_end >= 2 else _BEGINNING).fullmatch(line):
             raise ProtocolError(400, "malformed request line")
         if len(data) - len(line) > self._limits.field_section + 1:  # the CR of the empty line may be there
-            raise ProtocolError(431, f"expected a field section of at most {self._limits.field_section} bytes")
+            raise ProtocolError(
+                431, f"expected a field section of at most {self._limits.field_section} bytes"
+            )
         if BARE_LF.search(data, max(0, self._scanned - 1)):
             raise ProtocolError(400, "expected lines to end in CRLF")
         self._scanned = max(0, len(data) - 3)
@@ -161,4 +166,6 @@ class RequestParser:
         if limits.field_size < limits.field_section:
             longest = max(map(len, octets[line_end:].split(b"\r\n")))
             if longest > limits.field_size:
-                raise ProtocolError(431, f"expected a field of at most {limits.field_size} bytes, got {longest}")
+                raise ProtocolError(
+                    431, f"expected a field of at most {limits.field_size} bytes, got {longest}"
+                )

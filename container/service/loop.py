@@ -179,11 +179,11 @@ def _failed(error: BaseException) -> int:
     return EXIT_START_FAILED
 
 
-class LoopProblem(ValueError):  # noqa: N818 (nothing of ours went wrong)
+class LoopProblem(ValueError):
     """A loop that cannot be had. The message is one line."""
 
 
-class PrivilegeProblem(Exception):  # noqa: N818 (nothing of ours went wrong)
+class PrivilegeProblem(Exception):
     """The process cannot become the user it shall be. The message is one line."""
 
 

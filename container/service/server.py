@@ -120,7 +120,9 @@ class Server:
             for listener in self._listeners:
                 await listener.start_serving()
             for _, endpoint, sock in self._sockets:
-                sock.listen(getattr(endpoint, "backlog", DEFAULT_BACKLOG))  # loops have called it with their own
+                sock.listen(
+                    getattr(endpoint, "backlog", DEFAULT_BACKLOG)
+                )  # loops have called it with their own
             self._undo = undo.pop_all()
 
     # The end.

@@ -21,7 +21,7 @@ _SIZE_LINE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _CHARSET = re.compile(r';\s*charset="?([A-Za-z0-9_.:-]+)', re.IGNORECASE)
 
 
-class BadResponse(AssertionError):  # noqa: N818  # a test that fails, not an error of it
+class BadResponse(AssertionError):  # a test that fails, not an error of it
     """What the server sent is not HTTP."""
 
 

@@ -23,11 +23,11 @@ QUIET_TURNS = 10
 TURNS_MAX = 2000
 
 
-class ClientTimeout(AssertionError):  # noqa: N818  # a test that fails, not an error of it
+class ClientTimeout(AssertionError):  # a test that fails, not an error of it
     """The server did not do in time what the test expected of it."""
 
 
-class NoResponse(ConnectionError):  # noqa: N818  # like ClientDisconnected
+class NoResponse(ConnectionError):  # like ClientDisconnected
     """The server closed the connection without an answer."""
 
 

@@ -119,7 +119,9 @@ class _Told:
         self.user = user
         # A request that could not be read has no method.
         known = request.method != "-"
-        self.line = f'"{request.method} {quoted(self.target)} HTTP/{request.http_version}"' if known else '"-"'
+        self.line = (
+            f'"{request.method} {quoted(self.target)} HTTP/{request.http_version}"' if known else '"-"'
+        )
         self.visitor = f' "{referer}" "{agent}"'
 
 

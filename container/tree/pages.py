@@ -50,7 +50,10 @@ def traceback_page(error: BaseException) -> Response:
     """The 500 page of a site under development: the whole traceback, escaped."""
     text = "".join(traceback.format_exception(error))
     page = _PAGE.format(
-        status=500, title="Internal Server Error", detail=escape(str(error)), extra=f"<pre>{escape(text)}</pre>\n"
+        status=500,
+        title="Internal Server Error",
+        detail=escape(str(error)),
+        extra=f"<pre>{escape(text)}</pre>\n",
     )
     return Response(page, 500, content_type=HTML)
 
@@ -60,7 +63,9 @@ def prefers_json(request: Request) -> bool:
     accept = request.raw_header(b"accept")
     if accept is None or b"json" not in accept:
         return False
-    best = preferred_type(accept.decode("latin-1"), ("text/html", "application/json", "application/problem+json"))
+    best = preferred_type(
+        accept.decode("latin-1"), ("text/html", "application/json", "application/problem+json")
+    )
     return best is not None and best != "text/html"
 
 

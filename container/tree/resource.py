@@ -17,7 +17,8 @@ own; text or bytes of an HTML page; an iterator of bytes to stream."""
 
 # Which method answers which verb; all others are 405 (RFC 9110 15.5.6).
 VERBS: Final = {
-    verb: verb.lower() for verb in "GET HEAD POST PUT DELETE PATCH OPTIONS TRACE PROPFIND REPORT MKCOL".split()
+    verb: verb.lower()
+    for verb in "GET HEAD POST PUT DELETE PATCH OPTIONS TRACE PROPFIND REPORT MKCOL".split()
 }
 
 
@@ -75,7 +76,7 @@ class Resource:
             yield below, child
             yield from child.walk(below)
 
-    def child(self, name: str, request: Request) -> "Resource | None | Awaitable[Resource | None]":
+    def child(self, name: str, request: Request) -> "Resource | Awaitable[Resource | None] | None":
         """The child for a segment that nothing is mounted at; None means 404. May be async."""
         return None
 

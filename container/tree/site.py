@@ -82,7 +82,11 @@ class Site(Resource):
                 answer = self._answer_odd_target(exchange)
             else:
                 resource = resolve(self.root, request)
-                answer = resource.render(request) if isinstance(resource, Resource) else self._below(resource, request)
+                answer = (
+                    resource.render(request)
+                    if isinstance(resource, Resource)
+                    else self._below(resource, request)
+                )
         except Exception as error:  # noqa: BLE001  # resources are the application's code
             self.fail(exchange, error)
             return
@@ -217,7 +221,7 @@ class Site(Resource):
             return
         try:
             exchange.respond(site._error_page(request, error))
-        except Exception as second:  # noqa: BLE001  # error pages may be the application's code
+        except Exception as second:  # error pages may be the application's code
             log.error("the error page for %s failed", request, exc_info=second)
             self._give_up(exchange)
 

@@ -126,14 +126,18 @@ class WSGICall:
                 if data.__class__ is not bytes:
                     raise TypeError(f"expected bytes from the application, got {type(data).__name__}")
                 if self.block is None:
-                    raise RuntimeError("expected the application to call start_response before its first content")
+                    raise RuntimeError(
+                        "expected the application to call start_response before its first content"
+                    )
                 if not self._streaming and self.whole is None and self.block.length == len(data):
                     self.whole = data
                     self.resource.pool.deliver(self)
                 else:
                     self._send(data)
             if self.block is None:
-                raise RuntimeError("expected the application to call start_response, got an empty answer without it")
+                raise RuntimeError(
+                    "expected the application to call start_response, got an empty answer without it"
+                )
             if self.whole is None and not self._streaming:
                 self.whole = b""
         finally:
@@ -284,7 +288,12 @@ def _encode_headers(headers: Sequence[Pair]) -> FieldBlock:
     if headers.__class__ is not list:
         raise TypeError(f"expected a list of headers, got {type(headers).__name__}")
     for pair in headers:
-        if pair.__class__ is not tuple or len(pair) != 2 or pair[0].__class__ is not str or pair[1].__class__ is not str:
+        if (
+            pair.__class__ is not tuple
+            or len(pair) != 2
+            or pair[0].__class__ is not str
+            or pair[1].__class__ is not str
+        ):
             raise TypeError(f"expected (name, value) tuples of text as headers, got {pair!r}")
     # A copy: the application may go on changing its list (PEP 3333 lets it be reused).
     fields = tuple(headers)

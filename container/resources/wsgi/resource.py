@@ -117,7 +117,9 @@ class WSGIResource(Resource):
             # The exchange closes its file when the client leaves; the application may go on reading.
             return os.fdopen(os.dup(file.fileno()), "rb")
         assert self.pool.loop is not None, "the pool was not started"
-        return cast(BinaryIO, io.BufferedReader(LazyInput(call.exchange, self.pool.loop.call_soon_threadsafe)))
+        return cast(
+            BinaryIO, io.BufferedReader(LazyInput(call.exchange, self.pool.loop.call_soon_threadsafe))
+        )
 
     def fail(self, exchange: Exchange, error: BaseException) -> None:
         """The application raised: let its site log it and answer."""
