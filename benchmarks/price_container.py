@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench import Bench, Receiver
 
+    from container.protocol.head import Head
     from container.tree.resource import Resource
 
 
@@ -41,9 +42,18 @@ async def parse_only(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
     yield [ParseOnly(bench) for _ in range(bench.connections)]
 
 
+class Forgetful(dict[bytes, "Head"]):
+    """Remembers nothing."""
+
+    def __setitem__(self, key: bytes, value: Head) -> None:
+        pass
+
+
 @asynccontextmanager
-async def serving(bench: Bench, root: Resource) -> AsyncIterator[Sequence[Receiver]]:
-    """Channels that serve `root`, each with a transport of its own."""
+async def serving(
+    bench: Bench, root: Resource, *, forgetful: bool = False
+) -> AsyncIterator[Sequence[Receiver]]:
+    """Channels that serve `root`, each with a transport of its own; `forgetful`: as if no head ever came twice."""
     from container.channel.group import ChannelGroup
     from container.channel.h1 import H1Channel
     from container.tree.site import Site
@@ -51,6 +61,8 @@ async def serving(bench: Bench, root: Resource) -> AsyncIterator[Sequence[Receiv
     site = Site(root)
     await site.start()
     group = ChannelGroup(site, asyncio.get_running_loop())
+    if forgetful:
+        group.tokeniser.known = Forgetful()
     channels = [H1Channel(group) for _ in range(bench.connections)]
     for channel in channels:
         channel.connection_made(bench.transport())
@@ -95,4 +107,14 @@ async def wsgi_pool(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
     from container.resources.wsgi import WSGIResource
 
     async with serving(bench, WSGIResource(apps.wsgi, threads=bench.threads)) as channels:
+        yield channels
+
+
+@asynccontextmanager
+async def wsgi_pool_new(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
+    """The same for clients that never send the same head twice."""
+    from container.resources.wsgi import WSGIResource
+
+    root = WSGIResource(apps.wsgi, threads=bench.threads)
+    async with serving(bench, root, forgetful=True) as channels:
         yield channels
