@@ -25,7 +25,7 @@ from container.config.mounts import ConfigProblem
 from container.message.limits import Limits
 from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
-from container.tree.accesslog import AccessLog
+from container.tree.accesslog import AccessLog, JSONFormatter
 from container.tree.site import Site
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def settings_of(
         limits=limits,
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
         access_log=access_log,
-        override_log="access_log" in given or "access_log_file" in given,
+        override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
 
 
@@ -189,15 +189,16 @@ def open_access_log(
         if name is not None:
             raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
         return None
+    formatter = JSONFormatter() if options["access_log_format"] == "json" else None
     if name is None or name == "-":
-        return AccessLog(sys.stdout) if sys.stdout is not None else None  # None: started with it closed
+        return AccessLog(sys.stdout, formatter) if sys.stdout is not None else None  # None: started with it closed
     try:
         stream = open(name, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # on the stack
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         message = f"expected a file to write to for --access-log-file, got {name!r}: {reason}"
         raise ConfigProblem(message) from error
-    return AccessLog(stack.enter_context(stream))
+    return AccessLog(stack.enter_context(stream), formatter)
 
 
 def warn_of_tracebacks(application: Application) -> None:

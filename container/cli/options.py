@@ -209,6 +209,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
     _flag("--access-log/--no-access-log", default=True, help="Log every request to standard output."),
     _option("--access-log-file", metavar="FILE", help="Log every request to this file; - is stdout."),
     _option(
+        "--access-log-format", type=one_of(("combined", "json")), metavar="FORMAT", default="combined",
+        help="combined, as of Apache and nginx, or json.",
+    ),
+    _option(
         "--log-level", type=one_of(LEVELS), metavar="LEVEL", default="info",
         help=f"How much to log to standard error: {', '.join(LEVELS)}.",
     ),

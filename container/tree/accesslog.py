@@ -5,6 +5,7 @@ Requests that broke the standard and clients that left are logged too: status 49
 before it was answered.
 """
 
+import json
 import logging
 from collections.abc import Callable
 from time import gmtime, strftime, time
@@ -99,6 +100,29 @@ class CombinedFormatter:
             self._stamp = strftime(" [%d/%b/%Y:%H:%M:%S +0000] ", gmtime(second))
         client = request.connection.client_host or "-"
         return f"{client} - {told.user}{self._stamp}{told.line} {status} {bytes_sent or '-'}{told.visitor}"
+
+
+class JSONFormatter:
+    """One JSON object a line, its text latin-1; null where the client said nothing or could not be understood."""
+
+    def __call__(self, entry: Entry) -> str:
+        request = entry.request
+        known = request.method != "-"
+        headers = {name: value.decode("latin-1") for name, value in request.raw_headers}
+        facts = {
+            "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(entry.finished)),
+            "client": request.connection.client_host or None,
+            "user": request.authorization[0] or None,
+            "method": request.method if known else None,
+            "target": request.raw_target.decode("latin-1") if known else None,
+            "http_version": request.http_version if known else None,
+            "status": entry.status,
+            "bytes": entry.bytes_sent,
+            "host": headers.get(b"host"),
+            "referer": headers.get(b"referer"),
+            "user_agent": headers.get(b"user-agent"),
+        }
+        return json.dumps(facts, separators=(",", ":"))
 
 
 class _Told:
