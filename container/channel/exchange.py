@@ -593,8 +593,12 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 async def _close(body: Content) -> None:
+    """Close content; what that raises is logged, there is nobody to raise it to."""
     close = getattr(body, "aclose", None) or getattr(body, "close", None)
     if close is not None:
-        closing = close()
-        if closing is not None:
-            await closing
+        try:
+            closing = close()
+            if closing is not None:
+                await closing
+        except Exception:  # the application's code
+            logger.exception("%s of an answer failed in close()", type(body).__name__)

@@ -256,12 +256,15 @@ class H1Channel(asyncio.Protocol):
     def proceed(self) -> None:
         """The exchange has been answered completely: on to the next request."""
         self.exchange = None
+        parser = self.parser
         if self._advancing:
             return
-        if self.parser.buffer:
+        if parser.buffer:
             if not self._reading:
                 self.resume_reading()
             self.advance()
+        elif self._reading and parser.framing is None and not self.paused and not self.half_closed:
+            self.deadline = self.group.now + self.group.keep_alive
         else:
             self._await_request()
 

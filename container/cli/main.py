@@ -191,7 +191,9 @@ def open_access_log(
         return None
     formatter = JSONFormatter() if options["access_log_format"] == "json" else None
     if name is None or name == "-":
-        return AccessLog(sys.stdout, formatter) if sys.stdout is not None else None  # None: started with it closed
+        return (
+            AccessLog(sys.stdout, formatter) if sys.stdout is not None else None
+        )  # None: started with it closed
     try:
         stream = open(name, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # on the stack
     except OSError as error:

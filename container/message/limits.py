@@ -3,7 +3,7 @@
 Sizes are bytes, times are seconds; `None` switches a bound off where the type allows it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MIB = 1 << 20
 
@@ -28,6 +28,12 @@ class Limits:
     chunk_line: int = 1024
     spool_memory: int = MIB // 4
     spool_quota: int = 8192 * MIB
+    # A head up to this size exceeds none of the three: nothing to measure.
+    head_always_fits: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fits = min(self.request_line, self.field_size, self.field_section)
+        object.__setattr__(self, "head_always_fits", fits)
 
 
 @dataclass(frozen=True, slots=True)

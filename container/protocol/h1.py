@@ -85,7 +85,8 @@ class RequestParser:
         head = self._tokeniser.known.get(data)
         memo = None
         if head is None:
-            self._check_sizes(data)
+            if end > self._limits.head_always_fits:
+                self._check_sizes(data)
             head = self._tokeniser.read(data, self._limits)
         else:
             memo = head.memo

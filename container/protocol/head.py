@@ -86,11 +86,12 @@ class Tokeniser:
     """
 
     __slots__ = (
-        "_feed", "_fields", "_hosts", "_method", "_policy", "_private", "_reusable", "_target", "known",
+        "_feed", "_fields", "_hosts", "_method", "_policy", "_private", "_reusable", "_target", "_valid_hosts", "known",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.known: dict[bytes, Head] = {}
+        self._valid_hosts: set[bytes] = set()
         self._renew()
 
     def _renew(self) -> None:
@@ -111,7 +112,7 @@ class Tokeniser:
         self._hosts: list[bytes] = []
         self._target = b""
         self._policy = self._private = False
-        if _TAB in octets or b" \r\n" in octets:
+        if _TAB in octets or octets.find(b" \r\n") >= 0:  # `in` takes twice as long
             octets = _without_trailing_whitespace(octets)
         method = self._tokenise(octets)
         # Method, space, target, space: what follows is the version or the line is malformed.
@@ -123,8 +124,8 @@ class Tokeniser:
         if len(self._hosts) != 1:
             if self._hosts or version == "1.1":
                 raise ProtocolError(400, f"expected one Host field, got {len(self._hosts)}")
-        elif _HOST.fullmatch(self._hosts[0]) is None:
-            raise ProtocolError(400, "malformed Host field")
+        elif self._hosts[0] not in self._valid_hosts:
+            self._check_host(self._hosts[0])
         head = Head(_METHODS.get(method) or method.decode("ascii"), self._target, version, tuple(fields))
         if self._policy:
             _apply_policy(head)
@@ -136,6 +137,13 @@ class Tokeniser:
                 self.known.clear()
             self.known[octets] = head
         return head
+
+    def _check_host(self, host: bytes) -> None:
+        if _HOST.fullmatch(host) is None:
+            raise ProtocolError(400, "malformed Host field")
+        if len(self._valid_hosts) >= _REMEMBERED_MAX:
+            self._valid_hosts.clear()
+        self._valid_hosts.add(host)
 
     def _tokenise(self, octets: bytes) -> bytes:
         """Feed the parser, return the method."""

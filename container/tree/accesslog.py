@@ -67,13 +67,16 @@ class AccessLog:
                 lines = [self._combined(*entry) for entry in entries]
             else:
                 lines = [self._format(Entry._make(entry)) for entry in entries]
-            self._stream.write("\n".join([*lines, ""]))
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._broken = True
+            text = "\n".join([*lines, ""])
         except Exception:  # the formatter is foreign code
             self._broken = True
             log.exception("the access log ends here: its formatter failed")
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except Exception:  # noqa: BLE001  # the stream may be of any make
+            self._broken = True
 
 
 class CombinedFormatter:

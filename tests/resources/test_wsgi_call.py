@@ -458,6 +458,25 @@ def test_an_error_after_the_first_content_cuts_the_connection(caplog: pytest.Log
     assert caplog.text.count("Traceback") == 1
 
 
+@pytest.mark.parametrize("result", [[b"ab"], Pieces(b"a", b"b")], ids=["list", "stream"])
+def test_a_hook_of_the_tree_that_raises_is_a_500(result: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(status: int, headers: object) -> None:
+        raise RuntimeError("hook broken")
+
+    class Hooked(WSGIResource):
+        def render(self, request: Any) -> Any:
+            request.exchange.before_head(broken)
+            return super().render(request)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return result
+
+    with Client(Hooked(app, threads=1)) as client:
+        assert [client.get("/").status for _ in range(2)] == [500, 500]
+    assert "hook broken" in caplog.text
+
+
 # close().
 
 

@@ -89,10 +89,10 @@ class ThreadPool:
         ready = self._ready
         if len(self._jobs) + len(ready) >= self.queue_limit:
             return False
-        ready.append(job)
-        if len(ready) == 1:
+        if not ready:
             assert self.loop is not None, "the pool was not started"
             self.loop.call_soon(self._flush)
+        ready.append(job)
         return True
 
     def _flush(self) -> None:
