@@ -100,7 +100,9 @@ def test_the_process_environment_is_read_at_the_edge_only(layer: str, path: Path
     names = {
         node.attr
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in {"os", "sys"}
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"os", "sys"}
     }
     if layer not in ENVIRONMENT:
         assert not names & {"environ", "getenv", "argv"}
@@ -111,5 +113,7 @@ def test_importing_container_imports_nothing_heavy() -> None:
     import sys
 
     code = "import sys, container; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert not {"asyncio", "httptools", "werkzeug", "click", "uvloop"} & set(loaded)

@@ -449,9 +449,7 @@ def test_an_idle_connection_is_closed_without_a_word() -> None:
 # Not run, it would hang: a reader whose exchange has ended asks ENDED, which never has anything to wait for.
 
 
-@pytest.mark.parametrize(
-    "resource", [Leaf(read), Leaf(never), WSGIResource(echo_app, threads=1)]
-)
+@pytest.mark.parametrize("resource", [Leaf(read), Leaf(never), WSGIResource(echo_app, threads=1)])
 def test_content_that_does_not_come_is_answered_408(resource: Resource) -> None:
     with Client(resource) as client:
         connection = client.connect()

@@ -60,12 +60,11 @@ def traceback_page(error: BaseException) -> Response:
 
 def prefers_json(request: Request) -> bool:
     """Does the client rank JSON above HTML (RFC 9110 12.5.1)? A bare `*/*` does not."""
-    accept = request.raw_header(b"accept")
-    if accept is None or b"json" not in accept:
+    accept = b",".join([value for name, value in request.raw_headers if name == b"accept"])
+    if b"json" not in accept:
         return False
-    best = preferred_type(
-        accept.decode("latin-1"), ("text/html", "application/json", "application/problem+json")
-    )
+    offers = ("text/html", "application/json", "application/problem+json")
+    best = preferred_type(accept.decode("latin-1"), offers)
     return best is not None and best != "text/html"
 
 

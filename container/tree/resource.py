@@ -45,24 +45,29 @@ class Resource:
         """
         if not isinstance(child, Resource):
             raise TypeError(f"expected a Resource to mount at {path!r}, got {child!r}")
-        name, slash, rest = path.removeprefix("/").partition("/")
-        if slash:
-            between = (self._children or {}).get(name)
-            if between is None:
-                between = self.mount(name, Resource())
-            return between.mount(rest, child)
+        *above, name = path.removeprefix("/").split("/")
+        parent = self
+        for segment in above:
+            between = parent.children.get(segment)
+            parent = between if between is not None else parent._put(segment, Resource())
+        return parent._put(name, child)
+
+    def _put(self, name: str, child: "Resource") -> "Resource":
         if self._children is None:
             self._children = {}
         self._children[name] = child
         return child
 
+    def _take(self, name: str) -> "Resource":
+        return (self._children or {}).pop(name)
+
     def unmount(self, path: str) -> "Resource":
         """Take away and return what is mounted at `path`. Raises KeyError when nothing is."""
-        name, slash, rest = path.removeprefix("/").partition("/")
-        children = self._children or {}
-        if slash:
-            return children[name].unmount(rest)
-        return children.pop(name)
+        *above, name = path.removeprefix("/").split("/")
+        parent = self
+        for segment in above:
+            parent = parent.children[segment]
+        return parent._take(name)
 
     @property
     def children(self) -> "dict[str, Resource]":

@@ -6,7 +6,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 
 import logging
 from asyncio import CancelledError, Task, get_running_loop
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from inspect import isawaitable
 
 from container.message.body import SpoolQuota
@@ -116,22 +116,25 @@ class Site(Resource):
 
     # A Site inside a tree, and at its top.
 
-    def mount(self, path: str, child: Resource) -> Resource:
-        return self.root.mount(path, child)
+    def _put(self, name: str, child: Resource) -> Resource:
+        return self.root._put(name, child)
 
-    def unmount(self, path: str) -> Resource:
-        return self.root.unmount(path)
+    def _take(self, name: str) -> Resource:
+        return self.root._take(name)
 
     @property
     def children(self) -> dict[str, Resource]:
         return self.root.children
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
+        return self.root.walk(path)
 
     def enter(self, request: Request) -> Resource:
         """Take over from the outer site."""
         request.site = self
         if self._decorates:
             request.exchange.before_head(self._add_headers)
-        if request.consumed and request.consumed >= len(request.raw_path):
+        if request.consumed >= len(request.raw_path) and not request.raw_path.endswith(b"/"):
             return _SLASH
         return self.root
 
@@ -151,9 +154,16 @@ class Site(Resource):
         await _stop(self.resources())
 
     def resources(self) -> list[Resource]:
-        """Every resource of the tree, once, the root first."""
-        below = [resource for _, resource in self.root.walk()]
-        return list(dict.fromkeys([self.root, *below]))
+        """Every resource of the tree, once, the root first; an inner Site looks after its own."""
+        found: dict[Resource, None] = {}
+        waiting = [self.root]
+        while waiting:
+            resource = waiting.pop()
+            if resource not in found:
+                found[resource] = None
+                if not isinstance(resource, Site):
+                    waiting.extend(reversed(resource.children.values()))
+        return list(found)
 
     def error_response(self, request: Request, status: int, detail: str = "") -> Response:
         """The page this site shows for `status`."""
@@ -188,10 +198,7 @@ class Site(Resource):
         except ProtocolError as error:
             # The content was malformed or cut short: the channel has answered already, unless it is cut short.
             log.info("%s: %s", exchange.request, error)
-            if exchange.started:
-                exchange.abort()
-            else:
-                exchange.respond(self.refuse(error))
+            self.fail(exchange, error)
         except CancelledError:
             # Something it awaited was cancelled, or the loop is about to end.
             if not exchange.gone:
@@ -214,6 +221,8 @@ class Site(Resource):
         """
         request = exchange.request
         site = getattr(request, "site", self)
+        if isinstance(error, ProtocolError):
+            error = HTTPError(error.status, error.message)
         if not isinstance(error, HTTPError):
             log.error("%s failed", request, exc_info=error)
         if exchange.started:

@@ -375,7 +375,7 @@ def test_an_answer_that_was_given_up_does_not_look_complete(
 
 
 def test_what_was_written_before_still_reaches_a_client_that_can_count() -> None:
-    with held() as (exchange, connection, client):
+    with held() as (exchange, connection, _client):
         connection.transport.hold()
         exchange.start(200, NO_FIELDS)
         exchange.write(b"x" * 200_000)

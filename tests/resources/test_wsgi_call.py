@@ -1,4 +1,4 @@
-"""One run of an application: start_response, write(), pieces, errors, and close() exactly once."""
+"""One run of an application: lists, pieces, write(), errors, and close() exactly once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from container.resources.wsgi import WSGIResource, call as module
+from container.resources.wsgi import WSGIResource
 from container.testing import Client
 from tests.leaf import GET, request
 
@@ -42,7 +42,9 @@ class Pieces:
             raise self.on_close
 
 
-def serve(result: Iterable[Any], headers: Any = PLAIN, status: Any = "200 OK", **options: Any) -> WSGIResource:
+def serve(
+    result: Iterable[Any], headers: Any = PLAIN, status: Any = "200 OK", **options: Any
+) -> WSGIResource:
     """An application that gives back `result`."""
 
     def app(environ: Any, start_response: Any) -> Iterable[Any]:
@@ -58,178 +60,6 @@ def answer(app: Callable[..., Any] | WSGIResource, method: str = "GET") -> Clien
         response = client.request(method, "/")
         client.settle()
         return response
-
-
-# start_response.
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "phrase"),
-    [
-        ("200 OK", 200, "OK"),
-        ("200 Fine by me", 200, "Fine by me"),
-        ("404 Nöt Found", 404, "Nöt Found"),
-        ("299 ", 299, "Success"),
-        ("999 Odd", 999, "Odd"),
-    ],
-)
-def test_the_status_is_the_applications(status: str, code: int, phrase: str) -> None:
-    got = answer(serve([b"x"], status=status))
-    assert (got.status, got.reason) == (code, phrase)
-
-
-@pytest.mark.parametrize(
-    "status",
-    [200, b"200 OK", None, [], "200", "42 Weird", "2000 OK", "abc", "", "²00 OK", "100 Continue", "101 Go", "200 a\r\nX: y", "200 ş"],
-)
-def test_a_status_that_cannot_be_sent_is_an_error_of_the_application(
-    status: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    got = answer(serve([b"x"], status=status))
-    assert got.status == 500
-    assert "expected" in caplog.text or "unhashable" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        None,
-        tuple(PLAIN),
-        dict(PLAIN),
-        iter(PLAIN),
-        [["X-A", "1"]],
-        [("X-A", "1", "2")],
-        [("X-A",)],
-        [("X-A", 1)],
-        [(b"X-A", b"1")],
-        ["X-A"],
-        [7],
-        [("X-A", "1\r\nInjected: 1")],
-        [("X-A", "1\nInjected: 1")],
-        [("X-A\r\nInjected", "1")],
-        [("X A", "1")],
-        [("", "1")],
-        [("X-A", "ş")],
-        [("X-A", "\0")],
-        [("Content-Length", "five")],
-        [("Content-Length", "1"), ("Content-Length", "2")],
-    ],
-    ids=repr,
-)
-def test_headers_that_cannot_be_sent_are_an_error_of_the_application(
-    headers: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    got = answer(serve([b"x"], headers))
-    assert got.status == 500
-    assert "injected" not in got.headers
-    assert "expected" in caplog.text
-
-
-def test_the_application_may_deal_with_the_error_itself() -> None:
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        with pytest.raises(ValueError, match="control characters"):
-            start_response("200 OK", [("X-A", "a\r\nb")])
-        start_response("200 OK", [("X-A", "a b")])
-        return [b"x"]
-
-    assert answer(app).headers["x-a"] == "a b"
-
-
-def test_fields_keep_their_order_and_repeat() -> None:
-    headers = [("Set-Cookie", "a=1"), ("X-B", "2"), ("Set-Cookie", "c=3"), ("X-Latin", "é")]
-    got = answer(serve([b"x"], headers))
-    assert got.headers.get_all("set-cookie") == ["a=1", "c=3"]
-    assert [pair for pair in got.headers.items() if pair[0] in ("Set-Cookie", "X-B", "X-Latin")] == headers
-
-
-def test_the_list_of_headers_stays_the_applications() -> None:
-    headers = [("X-A", "1")]
-
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", headers)
-        headers[:] = [("X-A", str(int(headers[0][1]) + 1))]
-        return [b"x"]
-
-    with Client(WSGIResource(app, threads=1)) as client:
-        assert [client.get("/").headers["x-a"] for _ in range(3)] == ["1", "2", "3"]
-
-
-def test_what_is_remembered_of_answers_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BLOCKS_MAX", 2)
-    monkeypatch.setattr(module, "_STATUSES_MAX", 2)
-    for number in range(5):
-        got = answer(serve([b"x"], [("X-N", str(number))], f"200 {number}"))
-        assert (got.headers["x-n"], got.reason) == (str(number), str(number))
-    assert len(module._blocks) <= 2
-    assert len(module._statuses) <= 2
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([("Connection", "close")], {"connection": "close"}),
-        ([("Connection", "X-Hop")], {"connection": None}),
-        ([("Transfer-Encoding", "chunked"), ("Content-Length", "1")], {"transfer-encoding": None}),
-        ([("Keep-Alive", "timeout=5"), ("Upgrade", "h2c"), ("Trailer", "x")], {"keep-alive": None, "upgrade": None}),
-        ([("Server", "mine")], {"server": "mine"}),
-        ([("Date", "mine")], {"date": "mine"}),
-    ],
-)
-def test_fields_of_the_connection_are_not_the_applications(
-    headers: list[tuple[str, str]], expected: dict[str, str | None]
-) -> None:
-    got = answer(serve([b"x"], headers))
-    assert {name: got.headers.get(name) for name in expected} == expected
-    assert all(len(got.headers.get_all(name)) == 1 for name in ("server", "date"))
-    assert got.body == b"x"
-
-
-def test_start_response_twice_is_an_error() -> None:
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])
-        with pytest.raises(AssertionError, match="exc_info"):
-            start_response("200 OK", [])
-        return [b"x"]
-
-    assert answer(app).status == 200
-
-
-def test_with_exc_info_status_and_headers_are_replaced_until_content_is_sent() -> None:
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("X-A", "1")])
-        try:
-            raise KeyError("oops")
-        except KeyError:
-            start_response("503 Busy", [("X-B", "2")], sys.exc_info())
-        return [b"error page"]
-
-    got = answer(app)
-    assert (got.status, got.reason, got.body) == (503, "Busy", b"error page")
-    assert ("x-a" in got.headers, got.headers["x-b"]) == (False, "2")
-
-
-@pytest.mark.parametrize("headers", [[], [("Content-Length", "5")]])
-def test_with_exc_info_the_error_is_raised_again_once_content_is_sent(
-    headers: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    raised: list[BaseException] = []
-
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", headers)
-        yield b"begun"
-        try:
-            raise KeyError("oops")
-        except KeyError:
-            try:
-                start_response("500 Error", [], sys.exc_info())
-            except KeyError as error:
-                raised.append(error)
-                raise
-
-    got = answer(app)
-    assert (got.status, got.body, got.complete) == (200, b"begun", bool(headers))
-    assert raised[0].__traceback__ is not None
-    assert caplog.text.count("Traceback") == 1
 
 
 # Content.
@@ -257,7 +87,9 @@ def test_a_list_has_a_length_and_an_iterable_streams(result: Any, framing: str |
     assert (got.headers.get("transfer-encoding") == "chunked") is (framing is None)
 
 
-@pytest.mark.parametrize("result", [[b"hello"], Pieces(b"hello"), Pieces(b"he", b"llo"), Pieces(b"", b"hello", b"")])
+@pytest.mark.parametrize(
+    "result", [[b"hello"], Pieces(b"hello"), Pieces(b"he", b"llo"), Pieces(b"", b"hello", b"")]
+)
 def test_an_announced_length_is_kept(result: Any) -> None:
     got = answer(serve(result, [("Content-Length", "5")]))
     assert (got.body, got.headers["content-length"], got.complete) == (b"hello", "5", True)
@@ -344,8 +176,12 @@ def test_answers_without_content_have_none(status: str, make: Any) -> None:
 # Content that is not what was announced.
 
 
-@pytest.mark.parametrize("result", [[b"123456"], Pieces(b"123456"), Pieces(b"12", b"3456"), Pieces(b"1", b"23", b"456")])
-def test_content_beyond_the_announced_length_is_cut_off(result: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "result", [[b"123456"], Pieces(b"123456"), Pieces(b"12", b"3456"), Pieces(b"1", b"23", b"456")]
+)
+def test_content_beyond_the_announced_length_is_cut_off(
+    result: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with Client(serve(result, [("Content-Length", "2")])) as client:
         connection = client.connect()
         connection.send(GET + GET)
@@ -442,7 +278,9 @@ VIOLATIONS = [
 
 
 @pytest.mark.parametrize("app", VIOLATIONS)
-def test_an_error_before_the_first_content_is_a_500_logged_once(app: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_before_the_first_content_is_a_500_logged_once(
+    app: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with Client(WSGIResource(app, threads=1)) as client:
         got = client.get("/")
         assert (got.status, got.complete) == (500, True)
@@ -494,7 +332,9 @@ def close_cases() -> Iterator[Any]:
     yield pytest.param(Pieces(b"a"), length, "GET", id="too short")
     yield pytest.param(Pieces("text"), PLAIN, "GET", id="no bytes")
     yield pytest.param(Pieces(b"one", on_close=ValueError("close failed")), PLAIN, "GET", id="close raises")
-    yield pytest.param(Pieces(b"one", on_close=ValueError("close failed")), length, "GET", id="close raises late")
+    yield pytest.param(
+        Pieces(b"one", on_close=ValueError("close failed")), length, "GET", id="close raises late"
+    )
 
 
 @pytest.mark.parametrize(("pieces", "headers", "method"), list(close_cases()))
@@ -509,7 +349,9 @@ def test_close_is_called_exactly_once(
     assert ("close failed" in caplog.text) is (pieces.on_close is not None)
 
 
-def test_an_error_in_close_after_the_answer_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_close_after_the_answer_is_logged_and_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pieces = Pieces(b"one", on_close=ValueError("close failed"))
     with Client(serve(pieces, [("Content-Length", "3")])) as client:
         connection = client.connect()

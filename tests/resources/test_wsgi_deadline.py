@@ -66,6 +66,17 @@ def make(app: Any, threads: int = 2, timeout: float = SOON) -> WSGIResource:
     return resource
 
 
+def expire(client: Client, resource: WSGIResource) -> None:
+    """Let the deadlines of all requests pass."""
+
+    async def pass_by() -> None:
+        for call in resource._watched:
+            call.deadline = 0.0
+        resource._check_deadlines()
+
+    client._run(pass_by())
+
+
 def test_an_application_that_takes_too_long_is_answered_for(caplog: pytest.LogCaptureFixture) -> None:
     app = App()
     resource = make(app)
@@ -105,23 +116,21 @@ def test_requests_that_wait_too_long_for_a_thread_are_answered_and_never_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = App()
-    resource = make(app, threads=1, timeout=0.2)
+    resource = make(app, threads=1, timeout=NEVER)
     with Client(resource) as client:
-        stuck = client.connect()
-        stuck.send(request("/stuck"))
-        client.wait_until(lambda: app.begun)
-        # The replacement is kept busy too, so that these have nobody.
-        app.gate.clear()
-        waiting = [client.connect() for _ in range(2)]
-        for connection in waiting:
+        stuck = [client.connect() for _ in range(3)]
+        for connection in stuck:
             connection.send(request("/stuck"))
-        assert [connection.receive().status for connection in (stuck, *waiting)] == [504] * 3
-        app.gate.set()
+        client.wait_until(lambda: app.begun)
+        expire(client, resource)
+        assert [connection.receive().status for connection in stuck] == [504] * 3
         for _ in range(3):
             assert client.get("/").status == 200
+        assert workers(resource) == 2
+        app.gate.set()
         client.wait_until(lambda: workers(resource) == 1)
-    assert "waited longer than 0.2 s for a thread" in caplog.text
-    assert app.begun.count("/stuck") < 3
+    assert caplog.text.count("waited longer than 30 s for a thread") == 2
+    assert app.begun == ["/stuck", "/", "/", "/"]
 
 
 def test_an_answer_that_has_begun_is_cut(caplog: pytest.LogCaptureFixture) -> None:
@@ -186,7 +195,22 @@ def test_a_thread_stuck_for_a_client_that_left_is_replaced(caplog: pytest.LogCap
         connection.send(request("/stuck"))
         client.wait_until(lambda: app.begun)
         connection.transport.reset()
-        assert client.get("/").status in (200, 504)
+        client.wait_until(lambda: "took longer" in caplog.text)
+        assert client.get("/").status == 200
+        app.gate.set()
+        client.wait_until(lambda: workers(resource) == 1)
+
+
+def test_a_thread_stuck_after_its_request_was_answered_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    resource = make(app, threads=1, timeout=0.2)
+    with Client(resource) as client:
+        connection = client.connect()
+        head = request("/stuck", "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST")
+        connection.send(head)
+        client.wait_until(lambda: app.begun)
+        connection.send(b"no chunk\r\n")
+        assert connection.receive().status == 400
         client.wait_until(lambda: "took longer" in caplog.text)
         assert client.get("/").status == 200
         app.gate.set()
@@ -230,7 +254,7 @@ def test_an_answer_that_comes_with_its_deadline_counts(caplog: pytest.LogCapture
         """Let the deadline pass after the thread has ended its work and before the loop has seen it."""
         (call,) = resource._watched
         app.gate.set()
-        while not call.claim.locked():  # type: ignore[union-attr]
+        while not call.done:
             pass
         call.deadline = 0.0
         resource._check_deadlines()

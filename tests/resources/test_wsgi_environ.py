@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from container.message.limits import Limits
-from container.resources.wsgi import ThreadPool, WSGIResource, environ as module
+from container.resources.wsgi import ThreadPool, WSGIResource
+from container.resources.wsgi import environ as module
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -131,7 +132,9 @@ def test_fields_become_variables_unless_they_could_pass_for_others(
     fields: list[str], expected: dict[str, str]
 ) -> None:
     environ = told(request("/", *fields))
-    added = {key: environ[key] for key in environ if key.startswith(("HTTP_", "CONTENT_")) and key != "HTTP_HOST"}
+    added = {
+        key: environ[key] for key in environ if key.startswith(("HTTP_", "CONTENT_")) and key != "HTTP_HOST"
+    }
     assert added == expected
 
 
@@ -163,7 +166,11 @@ def test_the_server_is_called_what_the_client_calls_it(
     host: str | None, ends: dict[str, Any], name: str, port: str, scheme: str
 ) -> None:
     environ = told(request(host=host, version="1.1" if host else "1.0"), **ends)
-    assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["wsgi.url_scheme"]) == (name, port, scheme)
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["wsgi.url_scheme"]) == (
+        name,
+        port,
+        scheme,
+    )
     assert ("HTTPS" in environ) == (scheme == "https")
     assert environ["REMOTE_ADDR"] == ("" if ends.get("server") == "/run/web.sock" else "127.0.0.1")
 
@@ -221,7 +228,7 @@ def test_one_head_is_not_mistaken_for_another() -> None:
     ],
 )
 def test_the_application_learns_whether_it_runs_in_several_threads(
-    options: dict[str, Any], is_multithreaded: bool  # noqa: FBT001
+    options: dict[str, Any], is_multithreaded: bool
 ) -> None:
     spy = Spy()
     with Client(WSGIResource(spy, **options)) as client:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Pieces:
-    def __init__(self, *pieces: Any, error: BaseException | None = None, on_close: Exception | None = None) -> None:
+    def __init__(
+        self, *pieces: Any, error: BaseException | None = None, on_close: Exception | None = None
+    ) -> None:
         self.pieces = pieces
         self.error = error
         self.on_close = on_close
@@ -118,7 +120,7 @@ def test_with_exc_info_an_error_page_takes_the_place_of_what_was_not_sent() -> N
 
 
 @pytest.mark.parametrize("uses_write", [False, True])
-def test_with_exc_info_an_error_after_content_is_raised_again(uses_write: bool) -> None:  # noqa: FBT001
+def test_with_exc_info_an_error_after_content_is_raised_again(uses_write: bool) -> None:
     def fail(start_response: Any) -> None:
         try:
             raise KeyError("oops")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,6 +242,49 @@ def test_stopping_lets_what_is_queued_run_and_does_not_wait_for_what_is_stuck(
     assert "still busy at the end, left behind: halting-" in caplog.text
     stuck_gate.set()
     assert stuck.ran.wait(5)
+
+
+class Late(deque[Any]):
+    """Jobs of which the first comes just after a thread has found none."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job: Job | None = job
+
+    def popleft(self) -> Any:
+        try:
+            return super().popleft()
+        finally:
+            if self.job is not None:
+                job, self.job = self.job, None
+                self.append(job)
+
+
+class Opened(list[Any]):
+    """Sleeping threads of which the first is woken at once by somebody else."""
+
+    def append(self, gate: Any) -> None:
+        if not hasattr(self, "was_opened"):
+            self.was_opened = True
+            gate.release()
+        else:
+            super().append(gate)
+
+
+@pytest.mark.parametrize("is_woken", [False, True])
+def test_a_job_that_comes_while_a_thread_goes_to_sleep_is_run(is_woken: bool) -> None:
+    job = Job()
+
+    async def main() -> None:
+        pool = ThreadPool(1)
+        pool._jobs = Late(job)
+        if is_woken:
+            pool._idle = Opened()
+        pool.start()
+        assert await asyncio.to_thread(job.ran.wait, 5)
+        await pool.stop()
+
+    asyncio.run(main())
 
 
 def test_what_comes_after_the_loop_has_ended_is_dropped() -> None:

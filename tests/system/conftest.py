@@ -133,9 +133,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Start the command in `cwd` (the test's directory) and wait until it serves on `addresses` addresses."""
     started: list[Running] = []
 
-    def begin(
-        *arguments: object, cwd: Path | None = None, addresses: int = 1, **variables: str
-    ) -> Running:
+    def begin(*arguments: object, cwd: Path | None = None, addresses: int = 1, **variables: str) -> Running:
         output = tmp_path / f"output-{len(started)}"
         with output.open("w") as stdout:
             process = subprocess.Popen(

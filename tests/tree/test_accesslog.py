@@ -250,5 +250,8 @@ def test_the_time_of_a_line_is_that_of_its_request() -> None:
     held = Held()
     with Client(held) as client:
         client.connect().send(GET)
-        times = [parsed(formatter(Entry(held.last.request, 200, 1, when)))["time"] for when in (1e6, 1e6 + 0.9, 2e6)]
+        times = [
+            parsed(formatter(Entry(held.last.request, 200, 1, when)))["time"]
+            for when in (1e6, 1e6 + 0.9, 2e6)
+        ]
     assert times == ["12/Jan/1970:13:46:40 +0000"] * 2 + ["24/Jan/1970:03:33:20 +0000"]

@@ -22,7 +22,7 @@ def text(response: Response) -> str:
 
 
 def test_a_page_has_status_title_and_detail_escaped() -> None:
-    page = error_page(404, "No <b> & no \"c\".", title="Not <here>")
+    page = error_page(404, 'No <b> & no "c".', title="Not <here>")
     assert page.status == 404
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "<title>404 - Not &lt;here&gt;</title>" in text(page)
@@ -40,7 +40,9 @@ def test_a_page_has_status_title_and_detail_escaped() -> None:
         (799, "Unknown Status", ""),
     ],
 )
-def test_a_page_says_what_the_status_means_unless_told_otherwise(status: int, title: str, detail: str) -> None:
+def test_a_page_says_what_the_status_means_unless_told_otherwise(
+    status: int, title: str, detail: str
+) -> None:
     page = text(error_page(status))
     assert f"<title>{status} - {title}</title>" in page
     assert detail in page
@@ -64,7 +66,9 @@ def test_a_page_says_what_the_status_means_unless_told_otherwise(status: int, ti
         ("application/json;q=x", None),
     ],
 )
-def test_problems_are_json_for_clients_that_rank_it_above_html(accept: str | None, is_json: bool | None) -> None:
+def test_problems_are_json_for_clients_that_rank_it_above_html(
+    accept: str | None, is_json: bool | None
+) -> None:
     with Client(Leaf(lambda each: error_page(404, request=each))) as client:
         answer = client.get("/", headers={"Accept": accept} if accept is not None else None)
     assert answer.status == 404

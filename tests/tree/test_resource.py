@@ -143,7 +143,9 @@ _VERBS: list[tuple[type[Resource], str, int, str | None]] = [
 
 
 @pytest.mark.parametrize(("kind", "verb", "status", "allow"), _VERBS)
-def test_a_verb_is_answered_by_its_method_or_405(kind: type[Resource], verb: str, status: int, allow: str | None) -> None:
+def test_a_verb_is_answered_by_its_method_or_405(
+    kind: type[Resource], verb: str, status: int, allow: str | None
+) -> None:
     root = Resource()
     root.mount("x", kind())
     with Client(root) as client:

@@ -90,7 +90,9 @@ def test_an_answer_may_be_given_in_many_ways(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("secret", [None, 7, 7.5, ["secret"], ("secret",), {"secret": 1}, {"secret"}, object()])
+@pytest.mark.parametrize(
+    "secret", [None, 7, 7.5, ["secret"], ("secret",), {"secret": 1}, {"secret"}, object()]
+)
 @pytest.mark.parametrize("is_late", [False, True])
 def test_any_other_answer_is_a_500_that_tells_nothing(
     secret: object, is_late: bool, caplog: pytest.LogCaptureFixture
@@ -286,7 +288,9 @@ def nested() -> Site:
         ("/a/inner/deeper/x/", 200, "deepest", "outer inner deepest"),
     ],
 )
-def test_an_inner_site_has_its_own_headers_and_error_pages(target: str, status: int, text: str, sites: str) -> None:
+def test_an_inner_site_has_its_own_headers_and_error_pages(
+    target: str, status: int, text: str, sites: str
+) -> None:
     with Client(nested()) as client:
         answer = client.get(target)
     assert (answer.status, answer.text) == (status, text)

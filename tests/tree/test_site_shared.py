@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from container.testing import AsyncClient, Client
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.leaf import Leaf, MemoryLog
+
+if TYPE_CHECKING:
+    from container.message.request import Request
 
 
 def test_one_site_serves_two_listeners_with_one_tree_and_one_log() -> None:
@@ -85,8 +89,12 @@ def test_an_error_below_an_inner_site_without_a_page_does_not_borrow_the_outer_o
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_header_of_the_site_is_also_on_its_own_error_pages(status: int) -> None:
+    def decline(each: Request) -> Response:
+        assert isinstance(each.site, Site)
+        return each.site.error_response(each, status)
+
     site = Site(
-        Leaf(lambda each: each.site.error_response(each, status)),
+        Leaf(decline),
         headers={"X-Site": "1"},
         error_pages={status: Response.text("own", status)},
     )

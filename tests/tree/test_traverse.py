@@ -111,7 +111,9 @@ def test_a_leaf_answers_for_all_below_it_that_nothing_is_mounted_at(target: str,
 def test_prepath_and_postpath_divide_the_segments() -> None:
     seen: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     root = Resource()
-    root.mount("a/b", Leaf(lambda request: (seen.append((request.prepath, request.postpath)), Response(b""))[1]))
+    root.mount(
+        "a/b", Leaf(lambda request: (seen.append((request.prepath, request.postpath)), Response(b""))[1])
+    )
     with Client(root) as client:
         client.get("/a/b")
         client.get("/a/b/")
@@ -130,7 +132,9 @@ def test_a_resource_that_is_no_leaf_answers_for_itself_only() -> None:
 
 
 @pytest.mark.parametrize("found", ["text", 7, Tell])
-def test_a_child_that_is_no_resource_is_an_error_of_the_tree(found: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_child_that_is_no_resource_is_an_error_of_the_tree(
+    found: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken(Resource):
         def child(self, name: str, request: Request) -> Any:
             return found

@@ -40,14 +40,14 @@ class WSGICall:
     """The application is run by `run` in a thread; what it says is carried to the exchange by `delivered`.
 
     `status`, `reason` and `block` are what start_response was told; `whole` is the content of an answer that
-    is complete; `error` what the application raised. `claim` is taken once: by the thread when it has run the
-    application to its end, or by the loop when it gives up waiting for that.
+    is complete; `error` what the application raised. With a deadline there is a `guard` around what thread and
+    loop have to agree upon: `started` and `done` by the one, `abandoned` by the other.
     """
 
     __slots__ = (
         "_blocked", "_changed", "_finished", "_input", "_outstanding", "_pieces", "_streaming", "_waiting",
-        "abandoned", "block", "claim", "deadline", "error", "exchange", "reason", "replaced", "resource", "started",
-        "status", "thread", "whole",
+        "abandoned", "block", "deadline", "done", "error", "exchange", "guard", "reason", "replaced", "resource",
+        "started", "status", "thread", "whole",
     )  # fmt: skip
 
     def __init__(self, resource: "WSGIResource", exchange: Exchange) -> None:
@@ -56,7 +56,8 @@ class WSGICall:
         self.abandoned = False
         self.replaced = False
         self.started = False
-        self.claim: threading.Lock | None = None
+        self.done = False
+        self.guard: threading.Lock | None = None
         self.deadline = 0.0
         self.thread = 0
         self.whole: bytes | None = None
@@ -68,10 +69,9 @@ class WSGICall:
     # In the application's thread.
 
     def run(self) -> None:
-        if self.claim is not None:
-            self.thread = threading.get_ident()
-        self.started = True  # before the look at `abandoned`; the loop does both the other way round
-        if not self.exchange.gone and not self.abandoned:  # it may have waited for long
+        if self.guard is not None and not self._enter(self.guard):
+            return
+        if not self.exchange.gone:  # it may have waited for long
             try:
                 result = self.begin()
                 if result.__class__ is list or result.__class__ is tuple:  # these have nothing to close
@@ -84,9 +84,17 @@ class WSGICall:
                 self._finished = True
             if self._input is not None:
                 self._input.close()
-        if self.claim is not None:
-            self.replaced = not self.claim.acquire(blocking=False)
+        if self.guard is not None:
+            with self.guard:
+                self.done = True
+                self.replaced = self.abandoned
         self.resource.pool.deliver(self)
+
+    def _enter(self, guard: threading.Lock) -> bool:
+        with guard:
+            self.thread = threading.get_ident()
+            self.started = not self.abandoned
+            return self.started
 
     def begin(self) -> Iterable[bytes]:
         """Call the application."""
@@ -249,6 +257,13 @@ class WSGICall:
         """The client takes more again, or has left."""
         self._blocked = False
         self._pump()
+
+    def abandon(self, guard: threading.Lock) -> bool:
+        """Give up waiting for it; False when it has come to its end, so that its answer is on the way."""
+        with guard:
+            self.abandoned = not self.done
+        self.release()
+        return self.abandoned
 
     def release(self) -> None:
         """Let a waiting thread look again."""

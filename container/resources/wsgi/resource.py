@@ -140,23 +140,24 @@ class WSGIResource(Resource):
     def _watch_over(self, call: WSGICall, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         call.deadline = loop.time() + timeout
-        call.claim = threading.Lock()
+        call.guard = threading.Lock()
         self._watched.add(call)
         if self._watch is None:
             self._watch = loop.call_later(min(timeout, 1.0), self._check_deadlines)
 
     def finished(self, call: WSGICall) -> None:
         """`call` has delivered something; forget it when nobody waits for more, or no more will come."""
-        if self._watched and (call.exchange.ended or call.claim is None or call.claim.locked()):
+        if self._watched and (call.exchange.ended or call.done):
             self._watched.discard(call)
 
     def _check_deadlines(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for call in [call for call in self._watched if call.deadline <= now]:
-            self._watched.discard(call)
-            if not call.exchange.ended:
-                self._give_up(call)
+        late = [call for call in self._watched if call.deadline <= now]
+        self._watched.difference_update(late)
+        # All of them are abandoned first, or the thread that replaces one would begin the next.
+        for call in [call for call in late if call.guard is not None and call.abandon(call.guard)]:
+            self._give_up(call)
         self._watch = None
         if self._watched:
             soonest = min(call.deadline for call in self._watched)
@@ -164,15 +165,8 @@ class WSGIResource(Resource):
 
     def _give_up(self, call: WSGICall) -> None:
         """Answer for an application that takes too long; its thread ends whenever it comes back."""
-        assert call.claim is not None, "a watched call has one"
         exchange = call.exchange
-        call.abandoned = True
-        started = call.started
-        if started and not call.claim.acquire(blocking=False):
-            call.abandoned = False  # it has come to its end just now: its answer is on the way
-            return
-        call.release()
-        if started:
+        if call.started:
             self.pool.add_thread()
             log.error(
                 "%s took longer than %g s in thread %d:\n%s",
