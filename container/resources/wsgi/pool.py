@@ -91,9 +91,14 @@ class ThreadPool:
             return False
         if not ready:
             assert self.loop is not None, "the pool was not started"
-            self.loop.call_soon(self._flush)
+            self.loop.call_soon(self._gather)
         ready.append(job)
         return True
+
+    def _gather(self) -> None:
+        """Let the loop read once more, without waiting: requests come in swarms, and a swarm costs one wake-up."""
+        assert self.loop is not None, "the pool was not started"
+        self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         ready, self._ready = self._ready, []
