@@ -1,31 +1,30 @@
-"""One server for all cases on each event loop, with every kind of leaf at every depth, on loopback."""
+"""Servers on loopback, one for each event loop, with every kind of leaf at every depth."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import importlib.util
-import json
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from container.message.limits import Limits, Timeouts
 from container.service.server import serving
+from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
 from container.tree.site import Site
-from tests.conformance.client import Answer, Peer
-from tests.conformance.probe import DEPTHS, KINDS, Stage
-from tests.leaf import request as head
+from tests.conformance.client import PATIENCE_S, Client
+from tests.conformance.leaves import KINDS, Kind, Marks, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from container.message.exchange import Exchange
 
-LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+LOOPS: Final = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+DEPTHS: Final = ["", "/m/n"]
 
 
 def _loop(name: str) -> asyncio.AbstractEventLoop:
@@ -41,12 +40,11 @@ def running(loop: str, sites: dict[Any, Site]) -> Iterator[dict[Any, int]]:
     """Serve `sites` from a thread of its own; their ports, by the same keys."""
     ports: dict[Any, int] = {}
     ready = threading.Event()
-    stop: Callable[[], object] = bool
+    stopping: asyncio.Event | None = None
 
     async def serve() -> None:
-        nonlocal stop
+        nonlocal stopping
         stopping = asyncio.Event()
-        stop = stopping.set
         async with contextlib.AsyncExitStack() as stack:
             for key, site in sites.items():
                 server = await stack.enter_async_context(serving(site, "127.0.0.1:0", graceful_timeout=1.0))
@@ -54,14 +52,14 @@ def running(loop: str, sites: dict[Any, Site]) -> Iterator[dict[Any, int]]:
             ready.set()
             await stopping.wait()
 
-    runner = asyncio.Runner(loop_factory=lambda: _loop(loop))
-    with runner:
+    with asyncio.Runner(loop_factory=lambda: _loop(loop)) as runner:
         thread = threading.Thread(target=lambda: runner.run(serve()), name=f"server-{loop}", daemon=True)
         thread.start()
-        assert ready.wait(20), "expected the server to start"
+        assert ready.wait(PATIENCE_S), "expected the server to start"
+        assert stopping is not None
         yield ports
-        runner.get_loop().call_soon_threadsafe(lambda: stop())
-        thread.join(20)
+        runner.get_loop().call_soon_threadsafe(stopping.set)
+        thread.join(2 * PATIENCE_S)
         assert not thread.is_alive(), "expected the server to stop"
 
 
@@ -75,68 +73,74 @@ def site_for(leaf: Resource, depth: str, **options: Any) -> Site:
 
 
 @dataclass
-class Leaf:
-    """A leaf of some kind at some depth, on a server that runs."""
+class Served:
+    """A leaf of some kind at some depth, on a server that runs; `log` are the lines of its access log."""
 
-    port: int
+    kind: Kind
     depth: str
-    stage: Stage
-    logged: list[tuple[str, str, int]]
-    loop: str
+    stage: Stage = field(default_factory=Stage)
+    log: list[str] = field(default_factory=list)
+    port: int = 0
 
-    def connect(self, **options: int) -> Peer:
-        return Peer(self.port, **options)
+    @property
+    def marks(self) -> Marks:
+        return self.stage.marks
 
-    def head(self, path: str = "/hello", *fields: str, **options: Any) -> bytes:
-        """The head of a request to a path below the leaf."""
-        return head(self.depth + path, *fields, **options)
+    def path(self, target: str) -> str:
+        return f"{self.depth}/{target}"
 
-    def ask(self, path: str = "/hello", *fields: str, method: str = "GET", **options: Any) -> Answer:
-        """One request on a connection of its own."""
-        with self.connect() as peer:
-            peer.send(self.head(path, *fields, method=method, **options))
-            return peer.answer(method)
+    def request(
+        self, target: str, *fields: str, method: str = "GET", version: str = "1.1", host: str | None = "h"
+    ) -> bytes:
+        """The head of a request for a case, with its empty line."""
+        names = [f"Host: {host}"] if host is not None else []
+        lines = [f"{method} {self.path(target)} HTTP/{version}", *names, *fields, "", ""]
+        return "\r\n".join(lines).encode("latin-1")
 
-    def raw(self, data: bytes) -> Answer:
-        """The first answer to bytes of your own."""
-        with self.connect() as peer:
-            peer.send(data)
-            return peer.answer()
+    def post(self, target: str, content: bytes, *fields: str) -> bytes:
+        """A whole request with content."""
+        return self.request(target, f"Content-Length: {len(content)}", *fields, method="POST") + content
 
-    def echo(self, answer: Answer) -> dict[str, Any]:
-        """What an echoing leaf was told."""
-        assert answer.status == 200
-        told: dict[str, Any] = json.loads(answer.body)
-        return told
+    def client(self, *, window_bytes: int = 0) -> Client:
+        return Client(self.port, window_bytes=window_bytes)
 
 
 @pytest.fixture(scope="session", params=LOOPS)
-def server(request: pytest.FixtureRequest) -> Iterator[dict[Any, Leaf]]:
+def server(request: pytest.FixtureRequest) -> Iterator[dict[Any, Served]]:
     """All leaves by kind and depth."""
-    leaves: dict[Any, Leaf] = {}
+    formatter = CombinedFormatter()
+    leaves: dict[Any, Served] = {}
     sites: dict[Any, Site] = {}
-    for kind, make in KINDS.items():
+    for name, kind in KINDS.items():
         for depth in DEPTHS:
-            stage = Stage()
-            leaf = leaves[kind, depth] = Leaf(0, depth, stage, [], request.param)
+            served = leaves[name, depth] = Served(kind, depth)
 
-            def log(exchange: Exchange, leaf: Leaf = leaf) -> None:
-                each = exchange.request
-                leaf.logged.append((each.method, each.raw_target.decode("latin-1"), exchange.status))
+            def log(exchange: Exchange, served: Served = served) -> None:
+                served.log.append(
+                    formatter(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
+                )
 
-            limits = Limits(body=2_000_000)
-            sites[kind, depth] = site_for(make(stage), depth, access_log=log, limits=limits, timeouts=Timeouts())
+            sites[name, depth] = site_for(kind.make(served.stage), depth, access_log=log)
     with running(request.param, sites) as ports:
-        for key, leaf in leaves.items():
-            leaf.port = ports[key]
+        for key, served in leaves.items():
+            served.port = ports[key]
         yield leaves
 
 
-@pytest.fixture(params=[(kind, depth) for kind in KINDS for depth in DEPTHS], ids=lambda key: f"{key[0]} at {key[1]}/")
-def leaf(request: pytest.FixtureRequest, server: dict[Any, Leaf]) -> Iterator[Leaf]:
-    """Each leaf in turn, with a fresh stage."""
+@pytest.fixture(
+    params=[(name, depth) for name in KINDS for depth in DEPTHS], ids=lambda key: f"{key[0]}:{key[1]}/"
+)
+def served(request: pytest.FixtureRequest, server: dict[Any, Served]) -> Iterator[Served]:
+    """Each leaf in turn, with fresh marks."""
     each = server[request.param]
-    each.stage.reset()
-    each.logged.clear()
+    each.stage.marks = Marks()
+    each.log.clear()
     yield each
-    each.stage.reset()
+    each.marks.go.set()  # whoever still waits shall go on
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[Client]:
+    """A connection to the leaf."""
+    with served.client() as client:
+        yield client

@@ -30,7 +30,9 @@ def chunks(content: bytes, size: int) -> bytes:
 @pytest.mark.parametrize("size", [1, 7, 4096, 65_536])
 def test_a_chunked_upload_arrives_intact(served: Served, client: Client, size: int) -> None:
     content = LARGE if size > 7 else LARGE[:300]
-    client.send(served.request("echo", CHUNKED, method="POST"), chunks(content, size), served.request("hello"))
+    client.send(
+        served.request("echo", CHUNKED, method="POST"), chunks(content, size), served.request("hello")
+    )
     assert client.response().body == content
     assert client.response().body == b"hello"
     assert served.marks.uploads == [content]

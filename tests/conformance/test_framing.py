@@ -90,7 +90,9 @@ def test_a_pipelined_request_waits_for_the_answer_before_it(served: Served, clie
 
 
 @BOTH_VERSIONS
-@pytest.mark.parametrize("case", ["hello", "nothing", "pieces", "sized-pieces", "no-pieces", "excess", "refuses"])
+@pytest.mark.parametrize(
+    "case", ["hello", "nothing", "pieces", "sized-pieces", "no-pieces", "excess", "refuses"]
+)
 def test_an_answer_to_head_has_no_content(served: Served, client: Client, case: str, version: str) -> None:
     client.send(served.request(case, "Connection: keep-alive", method="HEAD", version=version))
     head = client.response("HEAD")
@@ -173,7 +175,9 @@ def test_a_stream_without_pieces_is_an_empty_answer(served: Served, client: Clie
 
 @BOTH_VERSIONS
 @pytest.mark.parametrize("case", ["excess", "excess-pieces"])
-def test_content_beyond_its_length_is_cut_off(served: Served, client: Client, case: str, version: str) -> None:
+def test_content_beyond_its_length_is_cut_off(
+    served: Served, client: Client, case: str, version: str
+) -> None:
     client.send(served.request(case, "Connection: keep-alive", version=version))
     response = client.response()
     assert (response.headers.get("content-length"), response.body) == ("5", b"hello")
