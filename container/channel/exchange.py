@@ -560,10 +560,12 @@ ENDED: Final = _ended_exchange()
 
 
 async def _pieces(body: Content) -> AsyncIterator[bytes]:
-    """The pieces of a sync or async iterable; a sync one lets others run between its pieces."""
+    """The pieces of a sync or async iterable. Between them others run: neither need ever wait for anything, and
+    that the client has left is news too."""
     if isinstance(body, AsyncIterable):
         async for data in body:
             yield data
+            await asyncio.sleep(0)
     elif isinstance(body, Iterable):
         assert not isinstance(body, bytes), "bytes are sent whole"
         for piece in body:

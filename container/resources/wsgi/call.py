@@ -235,7 +235,10 @@ class WSGICall:
             except Exception as error:  # noqa: BLE001  # a hook of the tree raised
                 self.resource.fail(exchange, error)
         pieces = self._pieces
-        while pieces and not exchange.gone:
+        # What is appended meanwhile is delivered by itself: an endless answer must not keep the loop here.
+        for _ in range(len(pieces)):
+            if exchange.gone:
+                break
             data = pieces.popleft()
             flowing = exchange.write(data)
             with self._changed:
@@ -247,7 +250,7 @@ class WSGICall:
                 exchange.when_writable(self._unblock)
                 return
         self.release()
-        if self._finished:
+        if self._finished and (exchange.gone or not pieces):
             if self.error is not None:
                 self._fail(self.error)
             elif not exchange.gone:

@@ -134,7 +134,8 @@ class ThreadPool:
         # Cleared first: a thread that appends from now on wakes the loop again.
         self._waking = False
         outbox = self._outbox
-        while outbox:
+        # What is appended meanwhile has its own wake-up: an endless answer must not keep the loop here.
+        for _ in range(len(outbox)):
             outbox.popleft().delivered()
 
     # In a thread.
