@@ -199,6 +199,23 @@ def test_an_iterable_is_closed_when_the_client_has_left_already() -> None:
     assert (pieces.taken, pieces.closed) == (0, 1)
 
 
+def test_an_asynchronous_iterable_that_never_waits_leaves_time_for_others() -> None:
+    made: list[int] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(50_000):
+            made.append(number)
+            yield b"x"
+
+    with Client(Leaf(lambda _: Response(pieces()))) as client:
+        connection = client.connect()
+        connection.transport.feed(GET)
+        client.settle()
+        connection.transport.reset()
+        client.settle()
+    assert len(made) < 10_000
+
+
 # Driving by hand: back-pressure.
 
 

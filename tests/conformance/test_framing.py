@@ -284,6 +284,8 @@ def test_pipelined_requests_are_a_line_each(served: Served, client: Client) -> N
     client.send(b"".join(map(served.request, targets[:-1])), served.request(targets[-1], "Connection: close"))
     for _ in targets:
         client.response()
-    assert client.rest() == b""  # a line is made after its answer was written, but before the connection closes
+    assert (
+        client.rest() == b""
+    )  # a line is made after its answer was written, but before the connection closes
     lines = [line for line in served.log if "?pipelined-" in line]
     assert [line.split('"')[1].split()[1] for line in lines] == [served.path(target) for target in targets]
