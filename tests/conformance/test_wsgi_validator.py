@@ -1,0 +1,74 @@
+"""The validator of the standard library between our server and an application finds nothing (PEP 3333)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.validate import validator
+
+import pytest
+
+from container.resources.wsgi import WSGIResource
+from tests.conformance.client import Client
+from tests.conformance.conftest import DEPTHS, LOOPS, running, site_for
+from tests.leaf import request as head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+THREADS: Final = {"threads": 4, "inline": 0}
+CHUNKED: Final = b"3\r\nhel\r\n2;a=b\r\nlo\r\n0\r\n\r\n"
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Echoes, in the way its path says."""
+    content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"none"
+    way = environ["PATH_INFO"]
+    length = [("Content-Length", str(len(content)))] if way == "/sized" else []
+    write = start_response("200 OK", [("Content-Type", "text/plain"), *length])
+    if environ["REQUEST_METHOD"] == "HEAD":
+        return []
+    if way == "/written":
+        write(content[:1])
+        return [content[1:]]
+    return iter([content[:1], content[1:]]) if way == "/streamed" else [content]
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def ports(request: pytest.FixtureRequest) -> Iterator[dict[Any, int]]:
+    sites = {
+        (kind, depth): site_for(WSGIResource(validator(application), threads=threads), depth)
+        for kind, threads in THREADS.items()
+        for depth in DEPTHS
+    }
+    with running(request.param, sites) as ports:
+        yield ports
+
+
+@pytest.mark.parametrize("kind", THREADS)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("way", ["plain", "sized", "streamed", "written"])
+@pytest.mark.parametrize(
+    ("method", "fields", "content", "told"),
+    [
+        ("GET", [], b"", b"none"),
+        ("HEAD", [], b"", b""),
+        ("POST", ["Content-Length: 5", "Content-Type: text/plain"], b"hello", b"hello"),
+        ("POST", ["Content-Length: 0"], b"", b"none"),
+        ("POST", ["Transfer-Encoding: chunked"], CHUNKED, b"hello"),
+        ("POST", ["Transfer-Encoding: chunked"], b"0\r\n\r\n", b"none"),
+    ],
+)
+def test_the_validator_finds_nothing(
+    ports: dict[Any, int], caplog: pytest.LogCaptureFixture, kind: str, depth: str, way: str,
+    method: str, fields: list[str], content: bytes, told: bytes,
+) -> None:  # fmt: skip
+    with caplog.at_level(logging.WARNING), Client(ports[kind, depth]) as client:
+        client.send(head(f"{depth}/{way}?a=b", *fields, method=method) + content)
+        response = client.response(method)
+        assert (response.status, response.body, response.complete) == (200, told, True)
+        # Another one on the same connection: by then the first has been closed.
+        client.send(head(f"{depth}/plain", "Connection: close"))
+        assert client.response().body == b"none"
+        assert client.rest() == b""
+    assert caplog.records == []
