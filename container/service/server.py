@@ -33,7 +33,7 @@ LOG_FLUSH_S: Final = 1.0
 # Clients may go on connecting while the queue of accepted connections is emptied.
 ACCEPT_MAX_S: Final = 0.2
 # Connections that are accepted in one turn of the loop.
-ACCEPT_BURST: Final = 8
+ACCEPT_BURST: Final = 1
 # From accept() to connection_made() asyncio takes three turns of the loop.
 TURNS: Final = 5
 # What a resource may take to stop, after its connections are gone.
