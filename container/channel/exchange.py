@@ -52,7 +52,7 @@ class H1Exchange:
     """One request of an HTTP/1.1 connection and its answer."""
 
     __slots__ = (
-        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_plain", "_watchers",
+        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_overflowed", "_plain", "_watchers",
         "bytes_sent", "disconnected", "ended", "gone", "request", "started", "status",
     )  # fmt: skip
 
@@ -68,6 +68,7 @@ class H1Exchange:
         # HTTP/1.1, the connection stays, and content belongs into the answer.
         self._plain = channel.parser.is_plain
         self._watchers: _Watchers | None = None
+        self._overflowed = False
         self.request = request
         self.status = 0
         self.bytes_sent = 0
@@ -212,7 +213,9 @@ class H1Exchange:
                 self.bytes_sent += size
             else:
                 if self._left >= 0:
-                    data = self._within_length(channel, data)
+                    if len(data) > self._left:
+                        return self._overflow(channel, data)
+                    self._left -= len(data)
                 self.bytes_sent += len(data)
         if head:
             channel.transport.write(head + data)
@@ -221,16 +224,16 @@ class H1Exchange:
             channel.transport.write(data)
         return not channel.paused
 
-    def _within_length(self, channel: "H1Channel", data: bytes) -> bytes:
-        """`data`, cut to what the announced Content-Length leaves."""
-        if len(data) > self._left:
-            excess = ValueError(
-                f"expected {self.bytes_sent + self._left} bytes of content, got more: cut off"
-            )
-            channel.group.host.failed(self, excess)
-            data = data[: self._left]
-        self._left -= len(data)
-        return data
+    def _overflow(self, channel: "H1Channel", data: bytes) -> bool:
+        """Content beyond the announced Content-Length: send what fits, and that was the answer."""
+        expected = self.bytes_sent + self._left
+        channel.group.host.failed(
+            self, ValueError(f"expected {expected} bytes of content, got more: cut off")
+        )
+        self._overflowed = True
+        self.write(data[: self._left])
+        self.end()
+        return True
 
     def stream(self, body: Content) -> None:
         channel = self._channel
@@ -468,8 +471,9 @@ class H1Exchange:
         return self._watchers
 
     def _check_late(self) -> None:
-        """A verb came late: harmless when the client has left, an error of the caller otherwise."""
-        if not self.disconnected and (self.ended or self._channel is not None):
+        """A verb came late: harmless when the client has left or got all it may, an error of the caller otherwise."""
+        late = self.ended or self._channel is not None
+        if late and not (self.disconnected or self._overflowed):
             raise ExchangeStateError("expected one answer to a request, got more after its head or end")
 
     def _tell_readable(self) -> None:
@@ -536,6 +540,8 @@ class H1Exchange:
                 async for data in _pieces(body):
                     if not self.write(data):
                         await self.drain()
+                    if self.ended:  # more than was announced: the rest is not even asked for
+                        return
             self.end()
         except Exception as error:  # noqa: BLE001  # the iterable is the application's code
             self._broke_off(error)
@@ -546,7 +552,7 @@ class H1Exchange:
 def _ended_exchange() -> H1Exchange:
     exchange = H1Exchange.__new__(H1Exchange)
     exchange._channel = None
-    exchange._keep = exchange._plain = False
+    exchange._keep = exchange._plain = exchange._overflowed = False
     exchange._watchers = None
     # Content that never comes: a reader that looks again must not take it for an end, nor look for ever.
     exchange.request = Request("-", b"-", b"", b"", "1.1", [], Body())

@@ -187,7 +187,6 @@ class H1Channel(asyncio.Protocol):
             self.close(linger=False)
             return
         if self.parser.framing is not None:
-            self._discarded = 0
             self.deadline = self.group.now + self.group.host.timeouts.body
         elif not self._in_head:
             self._in_head = True
@@ -225,12 +224,8 @@ class H1Channel(asyncio.Protocol):
         self._await_content()
         if exchange is not None:
             exchange.content_arrived()
-        else:
-            self._discarded += len(data)
-            if self._discarded > DISCARD_MAX:
-                self.close()
-            elif done:
-                self.advance()
+        elif done:
+            self.advance()
 
     def throttle(self) -> None:
         """The reader of the content is slower than the client."""

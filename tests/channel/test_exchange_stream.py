@@ -294,3 +294,23 @@ def test_a_waiter_that_was_cancelled_is_left_alone() -> None:
         assert len(connection.data) > 200_000
 
     drive(give_up, act)
+
+
+def test_content_without_end_beyond_its_announced_length_ends_the_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"123"
+        finally:
+            closed.append(True)
+
+    answer = Response(endless(), headers={"Content-Length": "5"})
+    with Client(Leaf(lambda _: answer)) as client:
+        assert client.get("/").body == b"12312"
+        client.settle()
+    assert closed == [True]
+    assert caplog.text.count("cut off") == 1
