@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from container.message.limits import Limits, Timeouts
     from container.message.request import Request
     from container.message.response import Response
+    from container.resources.asgi import ASGIResource
     from container.resources.data import Data
     from container.resources.redirect import ParentRedirect, Redirect
     from container.resources.static import Files
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from container.tree.site import Site
 
 _HOMES = {
+    "ASGIResource": "resources.asgi",
     "AccessLog": "tree.accesslog",
     "Application": "service.application",
     "ClientDisconnected": "message.errors",
@@ -47,9 +49,9 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "AccessLog", "Application", "ClientDisconnected", "Data", "ErrorPage", "Files", "HTTPError", "Limits",
-    "ParentRedirect", "Redirect", "Request", "Resource", "Response", "Service", "Site", "ThreadPool", "Timeouts",
-    "WSGIResource", "serve",
+    "ASGIResource", "AccessLog", "Application", "ClientDisconnected", "Data", "ErrorPage", "Files",
+    "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request", "Resource", "Response", "Service",
+    "Site", "ThreadPool", "Timeouts", "WSGIResource", "serve",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
-from container.message.fields import CLOSE, DATE, SERVER, FieldBlock, encode_fields
+from container.message.fields import CLOSE, DATE, SERVER, FieldBlock, encode_fields, trailer_lines
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
@@ -37,7 +37,7 @@ _UNUSUAL = CLOSE | DATE | SERVER
 class _Watchers:
     """Who wants to know of an exchange, or to change its head: rarely anybody, so made when needed."""
 
-    __slots__ = ("hooks", "observers", "on_complete", "on_readable", "on_writable", "task")
+    __slots__ = ("hooks", "observers", "on_complete", "on_readable", "on_writable", "task", "trailers")
 
     def __init__(self) -> None:
         self.hooks: list[HeadHook] = []
@@ -46,6 +46,7 @@ class _Watchers:
         self.on_readable: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.trailers = b""
 
 
 class H1Exchange:
@@ -262,6 +263,13 @@ class H1Exchange:
         else:
             callback()
 
+    def trail(self, block: FieldBlock) -> None:
+        if self._channel is None:
+            self._check_late()
+            return
+        lines = trailer_lines(block)
+        self._watch().trailers += lines
+
     def end(self) -> None:
         channel = self._channel
         if channel is None:
@@ -273,14 +281,15 @@ class H1Exchange:
             self.write(b"")  # the head, that the client sees what is missing
             self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
             return
-        head, self._head = self._head, b""
+        last, self._head = self._head, b""
         if self._chunked:
-            if head:  # nothing was written: its length is known after all
-                head = head[: -len(h1_response.CHUNKED)] + b"Content-Length: 0\r\n\r\n"
+            trailers = self._watchers.trailers if self._watchers is not None else b""
+            if last and not trailers:  # nothing was written: its length is known after all
+                last = last[: -len(h1_response.CHUNKED)] + b"Content-Length: 0\r\n\r\n"
             else:
-                head = h1_response.LAST_CHUNK
-        if head:
-            channel.transport.write(head)
+                last += h1_response.last_chunk(trailers)
+        if last:
+            channel.transport.write(last)
         if channel.group.draining and self._keep:
             # The head left before the drain began and promised to stay: the next request may be on its way.
             channel.group.close_soon(channel)

@@ -39,10 +39,10 @@ EXIT_INTERRUPTED: Final = 130
 # What the application's own threads and exit functions get once everything is stopped.
 EXIT_TIMEOUT_S: Final = 5.0
 
-_HELP: Final = """Serve a WSGI application, files, or a whole tree of both.
+_HELP: Final = """Serve WSGI and ASGI applications, files, or a whole tree of them.
 
-APP is "module:name" or "package.module.name": a WSGI application, Site, Resource or Application. The
-directory you are in is searched for modules first.
+APP is "module:name" or "package.module.name": a WSGI or ASGI application, Site, Resource or
+Application. The directory you are in is searched for modules first.
 
 \b
   container helloworld:application
@@ -132,6 +132,7 @@ def source_of(options: Mapping[str, Any]) -> Source:
     return Source(
         app=apps[0] if apps else None,
         wsgi=options["wsgi"],
+        asgi=options["asgi"],
         path=options["path"],
         tac=options["tac"],
         factory=options["factory"],
@@ -156,6 +157,7 @@ def settings_of(
     return Settings(
         threads=options["threads"],
         queue_limit=options["queue_limit"],
+        lifespan=options["lifespan"],
         request_timeout=options["request_timeout"],
         headers=options["headers"],
         display_tracebacks=options["display_tracebacks"],

@@ -146,7 +146,8 @@ def _number(lowest: int, highest: int, default: object) -> dict[str, Any]:
 PARAMETERS: Final[list[click.Parameter]] = [
     click.Argument(["app"], nargs=-1, metavar="[APP]"),
     _option("--wsgi", **_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
-    _flag("--factory", help="APP or --wsgi names a function that returns the application."),
+    _option("--asgi", **_NAME, help="Serve an ASGI application."),
+    _flag("--factory", help="APP, --wsgi or --asgi names a function that returns the application."),
     _option("--path", metavar="DIR", help="Serve the files of a directory."),
     _option(
         "-y", "--python", "tac", metavar="FILE",
@@ -173,8 +174,12 @@ PARAMETERS: Final[list[click.Parameter]] = [
         help="Requests that may wait for a thread; more are answered 503.",
     ),
     _option(
+        "--lifespan", type=one_of(("auto", "on", "off")), metavar="MODE", default=_settings.lifespan,
+        help="Start and stop ASGI applications by the lifespan protocol: auto where they know it, on, off.",
+    ),
+    _option(
         "--request-timeout", type=Parsed("duration", parse_timeout), metavar="SECONDS", default="off",
-        help="How long a WSGI application may take, else 504. Durations: 30, 500ms, 5m.",
+        help="How long an application may take, else 504. Durations: 30, 500ms, 5m.",
     ),
     _option(
         "--keep-alive", "--timeout-keep-alive", **_TIMED, default=f"{_timeouts.keep_alive:g}",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import dataclass, field, replace
-from inspect import Parameter, Signature, isclass, iscoroutinefunction, isfunction, signature
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from inspect import isclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
 from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.tac import load_tac
@@ -27,20 +28,22 @@ if TYPE_CHECKING:
     from container.channel.endpoints import Endpoint
     from container.message.exchange import Exchange
     from container.message.fields import Pair
-    from container.resources.wsgi.call import WSGIApplication
+    from container.resources.asgi.lifespan import LifespanMode
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What holds for all that is built.
 
-    `threads`, `queue_limit`, `request_timeout`: of each WSGI application that is named, not of resources a
-    `.tac` file has made. All others hold for every site: `headers` are added, `limits` and `timeouts` replace
-    single values by name. `access_log` is for sites that have none; with `override_log` for all of them.
+    `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`: of each ASGI application;
+    `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
+    every site: `headers` are added, `limits` and `timeouts` replace single values by name. `access_log` is
+    for sites that have none; with `override_log` for all of them.
     """
 
     threads: int = 8
     queue_limit: int = 1000
+    lifespan: LifespanMode = "auto"
     request_timeout: float | None = None
     headers: tuple[Pair, ...] = ()
     display_tracebacks: bool = False
@@ -52,10 +55,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be served, as the user spelt it: at most one of the first four, and mounts before it."""
+    """What is to be served, as the user spelt it: at most one of the first five, and mounts before it."""
 
     app: str | None = None
     wsgi: str | None = None
+    asgi: str | None = None
     path: str | None = None
     tac: str | None = None
     factory: bool = False
@@ -93,6 +97,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
     given = {
         "APP": source.app,
         "--wsgi": source.wsgi,
+        "--asgi": source.asgi,
         "--path": source.path,
         "--python": source.tac,
         "--mount /": root,
@@ -100,8 +105,8 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
     roots = [option for option, text in given.items() if text is not None]
     if len(roots) > 1:
         raise ConfigProblem(f"expected one root, got {' and '.join(roots)}; use --mount for more")
-    if source.factory and source.app is None and source.wsgi is None:
-        raise ConfigProblem("expected APP or --wsgi with --factory, got neither")
+    if source.factory and not (source.app or source.wsgi or source.asgi):
+        raise ConfigProblem("expected APP, --wsgi or --asgi with --factory, got none of them")
     if source.app is not None:
         option = "-y" if source.app.endswith(".tac") else "--path" if _is_directory(source.app) else ""
         if option:
@@ -110,6 +115,8 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         return source.app, import_object(source.app, factory=source.factory)
     if source.wsgi is not None:
         return source.wsgi, _wsgi(source.wsgi, settings, factory=source.factory)
+    if source.asgi is not None:
+        return source.asgi, _asgi(source.asgi, settings, factory=source.factory)
     if source.path is not None:
         return source.path, _files(source.path, settings)
     if source.tac is not None:
@@ -165,13 +172,19 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
 
 
 def as_resource(value: object, name: str, settings: Settings) -> Resource:
-    """A Site or Resource itself, or what runs a WSGI application; `name` is how the user spelt it."""
+    """A Site or Resource itself, or what runs a WSGI or ASGI application; `name` is how the user spelt it."""
     if isinstance(value, Resource):
         return value
     if isinstance(value, Application):
         raise ImportProblem(f"expected something to mount, got an Application from {name!r}")
     if isclass(value) and issubclass(value, Resource | Application):
         raise ImportProblem(f'expected an instance, got class {value.__name__!r} from {name!r} (add "()"?)')
+    if interface_of(check_callable(value, name)) == "wsgi":
+        return _wsgi_resource(value, name, settings)
+    return _asgi_resource(value, name, settings)
+
+
+def _wsgi_resource(value: object, name: str, settings: Settings) -> Resource:
     from container.resources.wsgi import WSGIResource  # late: a tree of files needs no threads
 
     return WSGIResource(
@@ -182,48 +195,14 @@ def as_resource(value: object, name: str, settings: Settings) -> Resource:
     )
 
 
-def check_wsgi(value: object, name: str) -> WSGIApplication:
-    """`value`, if it looks like a WSGI application. What cannot be told from its signature passes."""
-    application = check_callable(value, name)
-    if _is_asgi(application):
-        raise ImportProblem(
-            f"expected a WSGI application, got {name!r}: ASGI applications cannot be served yet"
-        )
-    if isfunction(application) or isclass(application):
-        try:
-            # Not that of a wrapped function: decorators may well change the arguments.
-            arguments = signature(application, follow_wrapped=False)
-        except (ValueError, TypeError):
-            return cast("WSGIApplication", application)
-        if not _takes(arguments, 2):
-            hint = ' (is it a factory? add "()" to call it)' if _takes(arguments, 0) else ""
-            raise ImportProblem(
-                f"expected a WSGI application, called with (environ, start_response), "
-                f"got {name!r} with {arguments}{hint}"
-            )
-    return cast("WSGIApplication", application)
+def _asgi_resource(value: object, name: str, settings: Settings, *, told: bool = False) -> Resource:
+    from container.resources.asgi import ASGIResource
 
-
-def _is_asgi(application: Callable[..., object]) -> bool:
-    """A coroutine function, an object whose call is one, or (scope, receive, send) by name."""
-    call = application if isfunction(application) or isclass(application) else type(application).__call__
-    if iscoroutinefunction(application) or iscoroutinefunction(call):
-        return True
-    try:
-        parameters = signature(application).parameters.values()
-    except (ValueError, TypeError):
-        return False
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    names = [each.name for each in parameters if each.kind in positional]
-    return names[:3] == ["scope", "receive", "send"]
-
-
-def _takes(arguments: Signature, count: int) -> bool:
-    try:
-        arguments.bind(*range(count))
-    except TypeError:
-        return False
-    return True
+    return ASGIResource(
+        check_asgi(value, name, told=told),
+        lifespan=settings.lifespan,
+        request_timeout=settings.request_timeout,
+    )
 
 
 # Kinds of mounts.
@@ -255,11 +234,23 @@ def _is_directory(name: str) -> bool:
 
 
 def _wsgi(name: str, settings: Settings, *, factory: bool = False) -> Resource:
+    return _wsgi_resource(_application(name, "wsgi", factory), name, settings)
+
+
+def _asgi(name: str, settings: Settings, *, factory: bool = False) -> Resource:
+    return _asgi_resource(_application(name, "asgi", factory), name, settings, told=True)
+
+
+def _application(name: str, kind: str, factory: bool) -> object:
+    """What a name leads to that was said to be an application of `kind`."""
     value = import_object(name, factory=factory)
     if isinstance(value, Resource | Application):
-        kind = type(value).__name__
-        raise ImportProblem(f"expected a WSGI application, got {kind} from {name!r} (give it without wsgi)")
-    return as_resource(value, name, settings)
+        article = "an" if kind == "asgi" else "a"
+        got = type(value).__name__
+        raise ImportProblem(
+            f"expected {article} {kind.upper()} application, got {got} from {name!r} (give it without {kind})"
+        )
+    return value
 
 
 def _files(path: str, settings: Settings) -> Resource:
@@ -280,6 +271,7 @@ def _redirect(url: str, settings: Settings) -> Resource:
 
 KINDS: Final[dict[str, Kind]] = {
     "wsgi": _wsgi,
+    "asgi": _asgi,
     "path": _files,
     "static": _files,
     "files": _files,

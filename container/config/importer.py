@@ -67,8 +67,8 @@ def import_object(name: str, *, factory: bool = False) -> object:
     return _call(found, spelling) if factory or spelling != name else found
 
 
-def check_callable(value: object, name: str) -> Callable[..., object]:
-    """`value`, if it can be called as a WSGI application can; `name` is how the user spelt it."""
+def check_callable(value: object, name: str, expected: str = "an application") -> Callable[..., object]:
+    """`value`, if it can be called as `expected` can; `name` is how the user spelt it."""
     if callable(value):
         return value
     hint = ""
@@ -76,7 +76,7 @@ def check_callable(value: object, name: str) -> Callable[..., object]:
         named = next((each for each in DEFAULT_NAMES if hasattr(value, each)), None)
         hint = f' (did you mean "{value.__name__}:{named}"?)' if named else ""
     source = "" if isinstance(value, ModuleType) and value.__name__ == name else f" from {name!r}"
-    raise ImportProblem(f"expected a WSGI callable, got {_kind(value)}{source}{hint}")
+    raise ImportProblem(f"expected {expected}, got {_kind(value)}{source}{hint}")
 
 
 def format_user_traceback(error: BaseException) -> str:

@@ -63,6 +63,10 @@ class Exchange(Protocol):
     def when_writable(self, callback: Callable[[], None]) -> None:
         """Call back once as soon as the client takes more (at once when it does), or has left."""
 
+    def trail(self, block: FieldBlock) -> None:
+        """Trailer fields to send after the content (RFC 9110 6.5); left out where the framing has no place
+        for them. ValueError for fields that must not come so late."""
+
     def end(self) -> None:
         """The answer is complete."""
 

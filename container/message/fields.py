@@ -38,6 +38,11 @@ _KINDS = {
     b"upgrade": _HOP,
     b"trailer": _HOP,
 }
+# Needed before the content, to frame, route, authenticate or understand it (RFC 9110 6.5.1).
+_NO_TRAILERS = frozenset(
+    "authorization cache-control content-encoding content-length content-range content-type cookie host location "
+    "max-forwards range retry-after set-cookie transfer-encoding trailer vary www-authenticate".split()
+)
 _PRIVATE = (b"set-cookie", b"authorization", b"location", b"etag")
 _INTERNED_MAX = 1024
 _INTERNED_SIZE = 256
@@ -110,6 +115,14 @@ def _encode(pair: Pair) -> tuple[bytes, int, int]:
             _lines.clear()
         _lines[pair] = encoded
     return encoded
+
+
+def trailer_lines(block: FieldBlock) -> bytes:
+    """The lines of a trailer section. Raises ValueError for a field that must not be there."""
+    for name, _ in block.fields:
+        if name.lower() in _NO_TRAILERS:
+            raise ValueError(f"expected a field that may come after the content, got {name!r}")
+    return block.lines
 
 
 def list_tokens(values: Iterable[bytes]) -> list[bytes]:

@@ -12,7 +12,6 @@ from container.message.status import reason as standard_reason
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
-LAST_CHUNK: Final = b"0\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 STATUS_LINES: Final = {
@@ -44,6 +43,11 @@ def status_line(status: int, reason: str = "") -> bytes:
     if VALUE.fullmatch(phrase) is None:
         raise ValueError(f"expected no control characters in a reason phrase, got {reason!r}")
     return b"HTTP/1.1 %d %s\r\n" % (status, phrase)
+
+
+def last_chunk(trailers: bytes) -> bytes:
+    """The end of chunked content, with the lines of its trailer section."""
+    return b"0\r\n%b\r\n" % trailers
 
 
 def chunk(data: bytes) -> bytes:

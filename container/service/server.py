@@ -154,6 +154,8 @@ class Server:
         groups = self._groups.values()
         for group in groups:
             group.draining = True  # already now: answers to come announce the close
+        for site in self.sites:
+            site.drain()
         await self._stop_accepting()
         open_before = self.connections
         if open_before:

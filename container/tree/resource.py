@@ -119,5 +119,8 @@ class Resource:
     async def start(self) -> None:
         """Called once before the first request, in the worker that serves."""
 
+    def drain(self) -> None:
+        """Called when the server begins to stop: bring what would never end by itself to its end."""
+
     async def stop(self) -> None:
         """Called once after the last request, in reverse order of `start`."""

@@ -149,6 +149,14 @@ class Site(Resource):
             await _stop(started)
             raise
 
+    def drain(self) -> None:
+        """Tell every resource that the server begins to stop."""
+        for resource in self.resources():
+            try:
+                resource.drain()
+            except Exception:  # foreign code
+                log.exception("%r did not drain cleanly", resource)
+
     async def stop(self) -> None:
         """Stop every resource, last first; one that fails does not keep the others from stopping."""
         await _stop(self.resources())

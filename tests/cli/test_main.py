@@ -15,6 +15,7 @@ import container
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.cli import main as cli
 from container.cli import options
+from container.config.build import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,7 +61,7 @@ def finish(here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-ASGI = "ASGI applications cannot be served yet"
+KIND_NAMES = ", ".join(KINDS)
 MISTAKES = [
     (2, ["--prot=1"], "expected a known option, got --prot (did you mean --port?)"),
     (2, ["-q"], "expected a known option, got -q"),
@@ -87,7 +88,7 @@ MISTAKES = [
     (2, ["hello", "--path=public"], "expected one root, got APP and --path; use --mount for more"),
     (2, ["hello", "--mount=/=hello"], "expected one root, got APP and --mount /; use --mount for more"),
     (2, ["--wsgi=hello", "-y", "x.tac"], "expected one root, got --wsgi and --python; use --mount for more"),
-    (2, ["--factory"], "expected APP or --wsgi with --factory, got neither"),
+    (2, ["--factory"], "expected APP, --wsgi or --asgi with --factory, got none of them"),
     (2, ["public"], "expected APP as \"module:name\", got 'public' (did you mean --path public?)"),
     (2, ["site.tac"], "expected APP as \"module:name\", got 'site.tac' (did you mean -y site.tac?)"),
     (2, ["--path=nowhere"], "expected a directory, got 'nowhere': nothing is there"),
@@ -103,10 +104,10 @@ MISTAKES = [
     (2, ["--mount=/a=path:public", "--mount=/a/=path:."],
      "expected one mount at /a, got '/a=path:public' and '/a/=path:.'"),
     (2, ["--mount=/x=pth:public"],
-     'expected wsgi, path, static, files, redirect or "module:name" to mount, got \'pth:public\' '
+     f'expected {KIND_NAMES} or "module:name" to mount, got \'pth:public\' '
      '(did you mean "path"?)'),
     (2, ["--mount=/x=public"],
-     'expected wsgi, path, static, files, redirect or "module:name" to mount, got \'public\' '
+     f'expected {KIND_NAMES} or "module:name" to mount, got \'public\' '
      '(did you mean "path:public"?)'),
     (2, ["--mount=/x=path:"], 'expected something after "path:", got nothing'),
     (2, ["--mount=/x=path:nowhere"], "expected a directory, got 'nowhere': nothing is there"),
@@ -115,13 +116,21 @@ MISTAKES = [
     (4, ["helo:application"], "no module named 'helo' in {here} (did you mean \"hello\"?)"),
     (4, ["hello:aplication"],
      "expected a name 'aplication' in module 'hello', got none (did you mean \"application\"?)"),
-    (4, ["hello:not_callable"], "expected a WSGI callable, got dict object from 'hello:not_callable'"),
+    (4, ["hello:not_callable"], "expected an application, got dict object from 'hello:not_callable'"),
     (4, ["hello:create_app"],
      "expected a WSGI application, called with (environ, start_response), got 'hello:create_app' with () "
      '(is it a factory? add "()" to call it)'),
-    (4, ["hello:asgi"], f"expected a WSGI application, got 'hello:asgi': {ASGI}"),
-    (4, ["hello:asgi_object"], f"expected a WSGI application, got 'hello:asgi_object': {ASGI}"),
-    (4, ["--mount=/x=hello:asgi"], f"expected a WSGI application, got 'hello:asgi': {ASGI}"),
+    (4, ["--wsgi=hello:asgi"],
+     "expected a WSGI application, got 'hello:asgi': that is ASGI (give it as asgi)"),
+    (4, ["--mount=/x=wsgi:hello:asgi_object"],
+     "expected a WSGI application, got 'hello:asgi_object': that is ASGI (give it as asgi)"),
+    (4, ["--asgi=hello:application"],
+     "expected an ASGI application, called with (scope, receive, send), got 'hello:application' with "
+     "(environ, start_response)"),
+    (4, ["--asgi=hello:create_app"],
+     "expected an ASGI application, called with (scope, receive, send), got 'hello:create_app' with () "
+     '(is it a factory? add "()" to call it)'),
+    (2, ["--lifespan=yes", "hello:asgi"], "expected auto, on, off for --lifespan, got 'yes'"),
     (4, ["-y", "nowhere.tac"], "cannot read nowhere.tac: no such file or directory"),
     (4, ["-y", "public"], "cannot read public: is a directory"),
 ]  # fmt: skip

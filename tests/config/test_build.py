@@ -10,7 +10,7 @@ import pytest
 from container import Application, Redirect, Resource, Response, Site, WSGIResource
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.config import build as module
-from container.config.build import Settings, Source, as_resource, build, check_wsgi, resource_of
+from container.config.build import Settings, Source, build, resource_of
 from container.config.importer import ImportProblem
 from container.config.mounts import ConfigProblem, Welcome, parse_mounts
 from container.config.tac import MODULE_NAME
@@ -18,7 +18,7 @@ from container.message.limits import Limits, Timeouts
 from container.resources.static import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MODULES = {
@@ -232,52 +232,3 @@ def test_a_new_kind_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = resource_of("text:a:b", Settings())
     assert isinstance(resource, Text)
     assert resource.text == "a:b"
-
-
-# WSGI or not.
-
-
-class CallableObject:
-    def __call__(self, environ: object, start_response: object) -> None: ...
-
-
-class ClassAsApplication:
-    def __init__(self, environ: object, start_response: object) -> None: ...
-
-
-def wrapped() -> Callable[..., object]:
-    from functools import wraps
-
-    def one(request: object) -> None: ...
-
-    @wraps(one)
-    def application(*arguments: object) -> None: ...
-
-    return application
-
-
-@pytest.mark.parametrize(
-    "application",
-    [CallableObject(), ClassAsApplication, wrapped(), lambda *both: None, CallableObject().__call__, print],
-)
-def test_what_looks_like_a_wsgi_application(application: object) -> None:
-    assert check_wsgi(application, "x") is application
-
-
-class AsgiObject:
-    async def __call__(self, scope: object, receive: object, send: object) -> None: ...
-
-
-class PlainAsgiObject:
-    def __call__(self, scope: object, receive: object, send: object) -> None: ...
-
-
-async def asgi_function(scope: object, receive: object, send: object) -> None: ...
-
-
-@pytest.mark.parametrize(
-    "application", [AsgiObject(), PlainAsgiObject(), asgi_function, AsgiObject().__call__]
-)
-def test_what_looks_like_asgi(application: object) -> None:
-    with pytest.raises(ImportProblem, match="got 'x': ASGI applications cannot be served yet"):
-        as_resource(application, "x", Settings())

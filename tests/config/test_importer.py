@@ -280,11 +280,11 @@ def test_a_callable_is_passed_on(name: str) -> None:
     [
         (
             "site_.wsgi",
-            "expected a WSGI callable, got module 'site_.wsgi' (did you mean \"site_.wsgi:application\"?)",
+            "expected an application, got module 'site_.wsgi' (did you mean \"site_.wsgi:application\"?)",
         ),
-        ("site_.deep", "expected a WSGI callable, got module 'site_.deep'"),
-        ("hello:os", "expected a WSGI callable, got module 'os' from 'hello:os'"),
-        ("hello:not_callable", "expected a WSGI callable, got str object from 'hello:not_callable'"),
+        ("site_.deep", "expected an application, got module 'site_.deep'"),
+        ("hello:os", "expected an application, got module 'os' from 'hello:os'"),
+        ("hello:not_callable", "expected an application, got str object from 'hello:not_callable'"),
     ],
 )
 def test_what_cannot_be_called_is_refused_at_start(name: str, message: str) -> None:

@@ -1,0 +1,90 @@
+"""What an ASGI application is told of a request: its scope (ASGI 3.0, HTTP and WebSocket 2.4). Hot path.
+
+One rule for paths: `path` is the whole path, `root_path` the part of it that led to the application, the
+mount point. An application finds its own part by taking `root_path` off the front of `path`.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from container.message.request import Request
+
+Scope: TypeAlias = dict[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VERSIONS: Final = {"version": "3.0", "spec_version": "2.4"}
+# HTTP/1.0 knows neither chunks, which trailers come after, nor interim responses.
+_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
+    "1.0": (),
+    "1.1": ("http.response.trailers", "http.response.early_hint"),
+}
+_PERCENT: Final = 37
+
+
+class _Template:
+    """The part of a scope that follows from a head and a mount point, and what of both went into it."""
+
+    __slots__ = ("consumed", "fields", "path", "query", "scope")
+
+    def __init__(self, request: Request, scope: Scope) -> None:
+        self.path = request.raw_path
+        self.query = request.raw_query
+        self.fields = request.raw_headers
+        self.consumed = request.consumed
+        self.scope = scope
+
+
+def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, owner: object) -> Scope:
+    """The scope of an HTTP request. `root_path` is what was cut off in front of this server; `state` the
+    application's own, None when it has none; `owner` whose `root_path` it is."""
+    memo = request.memo
+    template = memo.get(owner) if memo is not None else None
+    if (
+        template.__class__ is _Template
+        # Was nothing of the head replaced on the way down the tree?
+        and template.path is request.raw_path
+        and template.query is request.raw_query
+        and template.fields is request.raw_headers
+        and template.consumed == request.consumed
+    ):
+        scope = template.scope.copy()
+    else:
+        scope = _from_head(request, root_path)
+        if memo is not None:
+            memo[owner] = _Template(request, scope.copy())
+    # What an application may change is its own.
+    scope["headers"] = list(request.raw_headers)
+    scope["asgi"] = VERSIONS.copy()
+    scope["extensions"] = {name: {} for name in _EXTENSIONS[request.http_version]}
+    connection = request.connection
+    scope["client"] = request.client
+    scope["server"] = connection.server or ((connection.path, None) if connection.path else None)
+    if connection.secure or request.is_masked:
+        scope["scheme"] = request.scheme
+    if state is not None:
+        scope["state"] = state.copy()
+    return scope
+
+
+def _from_head(request: Request, root_path: str) -> Scope:
+    path = request.raw_path
+    mount = path[: request.consumed]
+    return {
+        "type": "http",
+        "http_version": request.http_version,
+        "method": request.method,
+        "scheme": "http",
+        "path": root_path + _text(path),
+        "raw_path": root_path.encode("utf-8") + path if root_path else path,
+        "root_path": root_path + _text(mount) if mount else root_path,
+        "query_string": request.raw_query,
+    }
+
+
+def _text(path: bytes) -> str:
+    """A path percent-decoded as UTF-8."""
+    return (unquote_to_bytes(path) if _PERCENT in path else path).decode("utf-8", "replace")
