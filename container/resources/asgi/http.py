@@ -6,7 +6,7 @@ write, and so that an application that fails before it still gets an error page.
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from container.message.errors import ClientDisconnected, HTTPError, ProtocolError
 from container.message.exchange import Exchange
@@ -17,6 +17,8 @@ from container.resources.asgi.scope import Message, Scope
 if TYPE_CHECKING:
     from container.resources.asgi.resource import ASGIResource
 
+# Pieces that are sent in one go before others get their turn, though the client takes them all.
+BURST: Final = 64
 # How far the answer has come.
 _NOTHING: Final = 0
 _HEAD: Final = 1  # start was called
@@ -34,7 +36,7 @@ class HTTPCall:
     """The application runs in a task of its own; `receive` and `send` belong to it."""
 
     __slots__ = (
-        "_block", "_observing", "_pieces", "_read", "_status", "_trailers", "_waiters",
+        "_block", "_file", "_observing", "_pieces", "_read", "_status", "_told", "_trailers", "_waiters",
         "cancelled", "deadline", "exchange", "phase", "resource", "scope", "task",
     )  # fmt: skip
 
@@ -51,7 +53,9 @@ class HTTPCall:
         self.cancelled = False
         self._trailers = False
         self._read = False
-        self._pieces: Any = None
+        self._told = False  # that the client has left
+        self._pieces = 0
+        self._file: BinaryIO | None = None
         self._observing = False
         self._waiters: list[asyncio.Future[None]] | None = None
 
@@ -87,6 +91,7 @@ class HTTPCall:
                     return message
         if not self._is_over():
             await self._over()
+        self._told = exchange.disconnected
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -94,6 +99,7 @@ class HTTPCall:
         if self.phase == _COMPLETE:
             raise RuntimeError(f"expected nothing after the end of the answer, got {message['type']!r}")
         if exchange.gone:
+            self._told = True
             await asyncio.sleep(0)  # an application that goes on and on must not keep the loop
             raise ClientDisconnected("the client has left")
         kind = message["type"]
@@ -104,8 +110,11 @@ class HTTPCall:
             if message.get("more_body", False):
                 if not exchange.started:
                     self._start()
+                self._pieces += 1
                 if not exchange.write(data):
                     await exchange.drain()
+                elif not self._pieces % BURST:
+                    await asyncio.sleep(0)
             elif exchange.started or self._trailers:
                 self._end(data)
             else:
@@ -185,10 +194,10 @@ class HTTPCall:
         return {"type": "http.request", "body": data, "more_body": not self._read}
 
     async def _from_file(self) -> dict[str, Any]:
-        if self._pieces is None:
+        if self._file is None:
             await self.exchange.complete()
-            self._pieces = self.exchange.request.body.file()
-        data = self._pieces.read(_PIECE)
+            self._file = self.exchange.request.body.file()
+        data = self._file.read(_PIECE)
         self._read = len(data) < _PIECE
         return {"type": "http.request", "body": data, "more_body": not self._read}
 
@@ -246,9 +255,13 @@ class HTTPCall:
         if isinstance(error, asyncio.CancelledError) and self.cancelled:
             if not exchange.gone:
                 self.resource.fail(exchange, HTTPError(503))
+        elif self._told:
+            # Frameworks have exceptions of their own for a client that has left.
+            self.resource.log_left(exchange, error)
+            if not exchange.gone:
+                self.resource.fail(exchange, HTTPError(500))
         elif exchange.gone:
-            if not _is_disconnect(error):
-                self.resource.log_late(exchange, error, told=exchange.disconnected)
+            self.resource.log_late(exchange, error)
         else:
             self.resource.fail(exchange, error)
 
@@ -279,11 +292,11 @@ def _status_of(message: Message) -> int:
 
 def _encode(headers: Iterable[Iterable[bytes]]) -> FieldBlock:
     """The block of `(name, value)` pairs of bytes. The error goes to the application."""
+    fields = tuple(headers)
     try:
-        fields = tuple(headers)
         block = _blocks.get(fields)  # type: ignore[arg-type]  # anything hashable may be asked for
     except TypeError:  # lists instead of tuples are as good
-        fields = tuple(tuple(pair) for pair in headers)
+        fields = tuple(map(tuple, fields))
         block = _blocks.get(fields)  # type: ignore[arg-type]
     if block is not None:
         return block
@@ -298,15 +311,3 @@ def _encode(headers: Iterable[Iterable[bytes]]) -> FieldBlock:
             _blocks.clear()
         _blocks[fields] = block  # type: ignore[index]
     return block
-
-
-def _is_disconnect(error: BaseException) -> bool:
-    """Is `error` what became of a client that left? Frameworks raise their own from ours."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ClientDisconnected):
-            return True
-        if isinstance(seen, BaseExceptionGroup):
-            return all(map(_is_disconnect, seen.exceptions))
-        seen = seen.__cause__ or seen.__context__
-    return False

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from container.message.errors import HTTPError
+from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
 from container.resources.asgi.http import HTTPCall
@@ -94,13 +94,14 @@ class ASGIResource(Resource):
             error = wrapped
         site.fail(exchange, error)
 
-    def log_late(self, exchange: Exchange, error: BaseException, *, told: bool) -> None:
-        """The application raised after its answer was complete, or, when `told`, of its client having left:
-        frameworks have exceptions of their own for that."""
-        if told:
+    def log_late(self, exchange: Exchange, error: BaseException) -> None:
+        """The application raised after its answer was complete."""
+        log.error("%s failed after its answer", exchange.request, exc_info=error)
+
+    def log_left(self, exchange: Exchange, error: BaseException) -> None:
+        """The application raised after it was told that its client has left."""
+        if not isinstance(error, ClientDisconnected):
             log.info("%s ended when its client had left: %r", exchange.request, error)
-        else:
-            log.error("%s failed after its answer", exchange.request, exc_info=error)
 
     def log_timeout(self, exchange: Exchange) -> None:
         log.error("%s took longer than %g s to answer", exchange.request, self.request_timeout)
