@@ -62,8 +62,8 @@ class Lifespan:
         self._task = None
         if self._mode == "on":
             raise LifespanError(f"expected {self._name} to complete its startup, it ended first") from error
-        if error is not None and not isinstance(error, Exception):
-            raise LifespanError(f"{self._name} raised {type(error).__name__} at its start") from error
+        if isinstance(error, LifespanError):
+            raise error
         log.info("%s is served without lifespan: %s", self._name, _reason(error))
 
     async def shutdown(self) -> None:

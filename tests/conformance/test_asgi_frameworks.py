@@ -1,0 +1,122 @@
+"""One rule for paths, seen by the frameworks: wherever an application is mounted, its routes match and its URLs
+lead back to it. AS-01.
+
+`root_path` is the mount point, `path` the whole path. Each application answers at `/items/NUMBER` with the path
+its framework would write into a link to that very page, and at `/ws` where it can.
+"""
+
+import os
+from typing import Any
+
+import pytest
+
+from container.resources.asgi import ASGIResource
+from container.testing import Client
+from container.tree.resource import Resource
+
+
+def starlette() -> Any:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    async def item(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.url_for("item", number=request.path_params["number"]).path)
+
+    async def deep(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.url_for("inner:deep").path)
+
+    inner = Mount("/inner", routes=[Route("/deep", deep, name="deep")], name="inner")
+    return Starlette(routes=[Route("/items/{number:int}", item, name="item"), inner])
+
+
+def fastapi() -> Any:
+    from fastapi import FastAPI, Request
+    from fastapi.responses import PlainTextResponse
+
+    app = FastAPI()
+
+    @app.get("/items/{number}", name="item", response_class=PlainTextResponse)
+    async def item(number: int, request: Request) -> str:
+        return request.url_for("item", number=number).path
+
+    inner = FastAPI()
+
+    @inner.get("/deep", name="deep", response_class=PlainTextResponse)
+    async def deep(request: Request) -> str:
+        return request.url_for("deep").path
+
+    app.mount("/inner", inner)
+    return app
+
+
+def django() -> Any:
+    from tests.conformance import django_asgi
+
+    return django_asgi.application
+
+
+def litestar() -> Any:
+    from litestar import Litestar, Request, get
+    from litestar.params import FromPath
+
+    @get("/items/{number:int}", name="item", media_type="text/plain")
+    async def item(number: FromPath[int], request: Request[Any, Any, Any]) -> str:
+        return str(request.scope["root_path"]) + request.app.route_reverse("item", number=number)
+
+    @get("/inner/deep", name="deep", media_type="text/plain")
+    async def deep(request: Request[Any, Any, Any]) -> str:
+        return request.url.path
+
+    return Litestar([item, deep])
+
+
+def quart() -> Any:
+    from quart import Quart, url_for
+
+    app = Quart("quart_app")
+
+    @app.get("/items/<int:number>")
+    async def item(number: int) -> str:
+        return url_for("item", number=number)
+
+    @app.get("/inner/deep")
+    async def deep() -> str:
+        return url_for("deep")
+
+    return app
+
+
+# Of the frameworks: Django leaves the file of a request's content to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:litestar"),
+]
+FRAMEWORKS = [starlette, fastapi, django, litestar, quart]
+
+
+@pytest.mark.parametrize("root_path", ["", "/fwd"], ids=["direct", "forwarded"])
+@pytest.mark.parametrize("mount", ["", "m", "a/b/c"], ids=["depth0", "depth1", "depth3"])
+@pytest.mark.parametrize("make", FRAMEWORKS, ids=[make.__name__ for make in FRAMEWORKS])
+def test_routes_match_and_links_lead_back(make: Any, mount: str, root_path: str) -> None:
+    app = ASGIResource(make(), root_path=root_path)
+    root: Resource = app
+    if mount:
+        root = Resource()
+        root.mount(mount, app)
+    prefix = f"/{mount}" if mount else ""
+    with Client(root) as client:
+        for path in ("/items/7", "/inner/deep"):
+            answer = client.get(prefix + path)
+            assert (answer.status, answer.text) == (200, root_path + prefix + path)
+        assert client.get(f"{prefix}/none").status == 404
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _settings() -> Any:
+    before = os.environ.get("DJANGO_SETTINGS_MODULE")
+    yield
+    if before is None:
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
