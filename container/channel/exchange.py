@@ -6,9 +6,10 @@ nothing to corrupt. The Protocol and its contract are in `message/exchange.py`.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from container.channel.content import close, forget, pieces_of, setter
 from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
@@ -98,7 +99,7 @@ class H1Exchange:
             try:
                 self.start(response.status, response.block(), response.reason)
             except BaseException:
-                _forget(body)
+                forget(body)
                 raise
             self.stream(body)
 
@@ -239,7 +240,7 @@ class H1Exchange:
     def stream(self, body: Content) -> None:
         channel = self._channel
         if channel is None:
-            _forget(body)
+            forget(body)
         else:
             self._watch().task = channel.group.loop.create_task(self._send(body))
 
@@ -251,7 +252,7 @@ class H1Exchange:
             return
         if channel.paused:
             writable = channel.group.loop.create_future()
-            self.when_writable(_setter(writable))
+            self.when_writable(setter(writable))
             await writable
             if self._channel is None:
                 raise ClientDisconnected("the client has left")
@@ -325,7 +326,7 @@ class H1Exchange:
         if channel is None:
             raise ClientDisconnected("the exchange is over")
         readable = channel.group.loop.create_future()
-        self.when_readable(_setter(readable))
+        self.when_readable(setter(readable))
         await readable
 
     async def complete(self) -> None:
@@ -338,7 +339,7 @@ class H1Exchange:
                 raise ClientDisconnected("the exchange is over")
             body.spool(channel.group.host.limits.spool_memory, channel.group.host.quota)
             progress = channel.group.loop.create_future()
-            self._watch().on_readable = _setter(progress)
+            self._watch().on_readable = setter(progress)
             self._invite(channel)
             channel.resume_reading()
             await progress
@@ -546,7 +547,7 @@ class H1Exchange:
         """Send an iterable as it yields, no faster than the client reads; close it whatever happens."""
         try:
             if not self._discards:
-                async for data in _pieces(body):
+                async for data in pieces_of(body):
                     if not self.write(data):
                         await self.drain()
                     if self.ended:  # more than was announced: the rest is not even asked for
@@ -555,7 +556,7 @@ class H1Exchange:
         except Exception as error:  # noqa: BLE001  # the iterable is the application's code
             self._broke_off(error)
         finally:
-            await _close(body)
+            await close(body)
 
 
 def _ended_exchange() -> H1Exchange:
@@ -572,50 +573,3 @@ def _ended_exchange() -> H1Exchange:
 
 # What a request is left with when its exchange has ended: takes every verb and does nothing.
 ENDED: Final = _ended_exchange()
-
-
-async def _pieces(body: Content) -> AsyncIterator[bytes]:
-    """The pieces of a sync or async iterable. Between them others run: neither need ever wait for anything, and
-    that the client has left is news too."""
-    if isinstance(body, AsyncIterable):
-        async for data in body:
-            yield data
-            await asyncio.sleep(0)
-    elif isinstance(body, Iterable):
-        assert not isinstance(body, bytes), "bytes are sent whole"
-        for piece in body:
-            yield piece
-            await asyncio.sleep(0)
-
-
-def _setter(future: "asyncio.Future[None]") -> Callable[[], None]:
-    """A callback that sets `future`, unless its waiter was cancelled."""
-
-    def wake() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    return wake
-
-
-def _forget(body: Content) -> None:
-    """Close content that will not be sent."""
-    task = asyncio.get_running_loop().create_task(_close(body))
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
-
-
-# The loop keeps only weak references to tasks.
-_closing: set[asyncio.Task[None]] = set()
-
-
-async def _close(body: Content) -> None:
-    """Close content; what that raises is logged, there is nobody to raise it to."""
-    close = getattr(body, "aclose", None) or getattr(body, "close", None)
-    if close is not None:
-        try:
-            closing = close()
-            if closing is not None:
-                await closing
-        except Exception:  # the application's code
-            logger.exception("%s of an answer failed in close()", type(body).__name__)
