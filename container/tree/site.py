@@ -18,7 +18,7 @@ from container.message.limits import Limits, Timeouts
 from container.message.request import Request
 from container.message.response import Response
 from container.tree.pages import error_page, traceback_page
-from container.tree.resource import Answer, Resource
+from container.tree.resource import Resource
 from container.tree.traverse import resolve
 
 log = logging.getLogger("container.site")
@@ -81,21 +81,18 @@ class Site(Resource):
             if request.raw_path[0] != _SLASH_CODE:
                 answer = self._answer_odd_target(exchange)
             else:
-                resource = resolve(self.root, request)
-                answer = (
-                    resource.render(request)
-                    if isinstance(resource, Resource)
-                    else self._below(resource, request)
-                )
+                answer = resolve(self.root, request).render(request)
         except Exception as error:  # noqa: BLE001  # resources are the application's code
             self.fail(exchange, error)
+            return
+        if answer is exchange:
             return
         if answer.__class__ is Response:
             try:
                 exchange.respond(answer)
             except Exception as error:  # noqa: BLE001  # a field of it may be illegal, a hook may raise
                 self.fail(exchange, error)
-        elif answer is not exchange:
+        else:
             self._settle(exchange, answer)
 
     def refuse(self, error: ProtocolError) -> Response:
@@ -214,13 +211,6 @@ class Site(Resource):
             raise
         except Exception as error:  # noqa: BLE001  # resources are the application's code
             self.fail(exchange, error)
-
-    async def _below(self, resource: Awaitable[Resource], request: Request) -> Answer:
-        """Go on where traversal had to wait."""
-        answer = (await resource).render(request)
-        if isawaitable(answer):
-            answer = await answer
-        return answer
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Rendering raised `error`: answer with its page if nothing was sent, else cut the connection.

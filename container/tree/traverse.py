@@ -10,25 +10,26 @@ from inspect import isawaitable
 
 from container.message.errors import HTTPError
 from container.message.request import Request, decode_segment
-from container.tree.resource import Resource
+from container.tree.resource import Answer, Resource
 
 
-def resolve(resource: Resource, request: Request) -> Resource | Awaitable[Resource]:
+def resolve(resource: Resource, request: Request) -> Resource:
     """The resource that answers `request`, looking from `resource` at `request.consumed` on.
 
-    Moves `consumed`. Awaitable when a child had to be waited for. Raises HTTPError(404).
+    Moves `consumed`. When a child has to be waited for, that is done by what stands in for it, in its
+    `render`. Raises HTTPError(404).
     """
     path = request.raw_path
     end = len(path)
     at = request.consumed
     while True:
+        children = resource._children
+        if children is None and resource.is_leaf:
+            return resource
         if resource.is_transparent:
             resource = resource.enter(request)
             continue
         if at >= end:
-            return resource
-        children = resource._children
-        if children is None and resource.is_leaf:
             return resource
         stop = path.find(b"/", at + 1)
         if stop < 0:
@@ -45,17 +46,25 @@ def resolve(resource: Resource, request: Request) -> Resource | Awaitable[Resour
             elif found is None:
                 raise HTTPError(404)
             elif isawaitable(found):
-                return _resume(found, request)
+                return _Late(found)
             else:
                 raise TypeError(f"expected a Resource, None or an awaitable from child(), got {found!r}")
         request.consumed = at = stop
         resource = child
 
 
-async def _resume(found: Awaitable[Resource | None], request: Request) -> Resource:
-    """Go on below a child that had to be waited for."""
-    child = await found
-    if child is None:
-        raise HTTPError(404)
-    below = resolve(child, request)
-    return below if isinstance(below, Resource) else await below
+class _Late(Resource):
+    """Stands in for a child that has to be waited for."""
+
+    def __init__(self, found: Awaitable[Resource | None]) -> None:
+        self._found = found
+
+    async def render(self, request: Request) -> Answer:
+        """Go on below the child."""
+        child = await self._found
+        if child is None:
+            raise HTTPError(404)
+        answer = resolve(child, request).render(request)
+        if isawaitable(answer):
+            answer = await answer
+        return answer
