@@ -13,13 +13,12 @@ from container.channel.content import close, forget, pieces_of, setter
 from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
-from container.message.fields import CLOSE, DATE, SERVER, FieldBlock, encode_fields, trailer_lines
+from container.message.fields import CLOSE, FieldBlock, encode_fields, trailer_lines
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
 from container.protocol import h1_response
-from container.protocol.h1_response import LENGTH_FIELDS, PLAIN_LINES, length_field
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
@@ -31,8 +30,6 @@ UNREAD_MAX = 64 * 1024
 # What the access log says of a client that left before it was answered.
 CLIENT_CLOSED_REQUEST = 499
 _UNKNOWN = -1
-# Kinds of fields that change how a head is put together.
-_UNUSUAL = CLOSE | DATE | SERVER
 
 
 class _Watchers:
@@ -67,7 +64,7 @@ class H1Exchange:
     def __init__(self, channel: "H1Channel", request: Request) -> None:
         self._channel: H1Channel | None = channel
         self._keep = channel.parser.keep_alive
-        # HTTP/1.1, the connection stays, and content belongs into the answer.
+        # HTTP/1.1, the connection stays, content belongs into the answer, and nobody watches.
         self._plain = channel.parser.is_plain
         self._watchers: _Watchers | None = None
         self._overflowed = False
@@ -109,30 +106,26 @@ class H1Exchange:
             self._check_late()
             return
         size = len(body)
-        line = PLAIN_LINES.get(status)
-        request = self.request
+        group = channel.group
+        opening = group.openings.get(status)
         if (
             not self._plain
-            or line is None
+            or opening is None
             or reason
-            or self._watchers is not None
-            or block.kinds & _UNUSUAL
-            or (block.length != size and block.length >= 0)
-            or channel.parser.framing is not None
-            or channel.group.draining
+            or group.draining
+            or (block.fits != size and not h1_response.fit(block, size))
         ):
             self._reply_unusual(status, block, body, reason)
             return
         self.started = True
         self.status = status
         self.bytes_sent = size
-        group = channel.group
-        length = LENGTH_FIELDS.get(size) or length_field(size)
-        channel.transport.write(b"".join((line, group.default_fields, block.lines, length, body)))
+        channel.transport.write(b"".join((opening, block.section, body)))
         self._channel = None
         self.ended = self.gone = True
         if group.host.log is not None:
             group.host.log(self)
+        request = self.request
         if request.body is not EMPTY:
             request.release()
         request.exchange = ENDED
@@ -478,6 +471,7 @@ class H1Exchange:
     def _watch(self) -> _Watchers:
         if self._watchers is None:
             self._watchers = _Watchers()
+            self._plain = False
         return self._watchers
 
     def _check_late(self) -> None:

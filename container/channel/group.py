@@ -12,6 +12,7 @@ from typing import Protocol
 from container.message.exchange import Host
 from container.message.fields import DATE, SERVER
 from container.protocol.h1 import Tokeniser
+from container.protocol.h1_response import PLAIN_LINES
 
 SWEEP_S = 1.0
 # Idle connections may have a request on its way when the drain begins: they are closed a little later.
@@ -35,12 +36,13 @@ class ChannelGroup:
     """All connections of one host on one loop.
 
     `now` is the loop's time as of the last sweep, at most a second old: precise enough for deadlines.
+    `openings`: how answers begin that are like most, by status: the start-line and the default fields.
     While `draining`, every answer closes its connection.
     """
 
     __slots__ = (
         "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "dispatch", "draining",
-        "host", "keep_alive", "loop", "now", "stopped", "tokeniser",
+        "host", "keep_alive", "loop", "now", "openings", "stopped", "tokeniser",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +63,7 @@ class ChannelGroup:
         self.now = 0.0
         self.date_field = b""
         self.default_fields = b""
+        self.openings: dict[int, bytes] = {}
         self.tick()
 
     def tick(self) -> None:
@@ -68,6 +71,7 @@ class ChannelGroup:
         self.now = self.loop.time()
         self.date_field = f"Date: {formatdate(time.time(), usegmt=True)}\r\n".encode("ascii")
         self.default_fields = self.date_field + self._server_field
+        self.openings = {status: line + self.default_fields for status, line in PLAIN_LINES.items()}
 
     def default_fields_besides(self, kinds: int) -> bytes:
         """The default fields an answer lacks that has fields of `kinds` already."""

@@ -23,6 +23,8 @@ DATE = 4
 SERVER = 8
 CLOSE = 16
 _HOP = 32
+# Those that change how a head is put together.
+UNUSUAL = CLOSE | DATE | SERVER
 
 _KINDS = {
     b"content-length": CONTENT_LENGTH,
@@ -54,16 +56,20 @@ class FieldBlock:
     """A checked header section: `lines` as it goes out by HTTP/1.1, `fields` as text for all others.
 
     `kinds` tells which special fields are inside; `length` is the Content-Length, or -1 without one (the
-    line itself is left out of `lines`: the channel writes the length it keeps to).
+    line itself is left out of `lines`: the channel writes the length it keeps to). `section` is what a channel
+    made of it for content of `fits` bytes, -1 when none has yet.
     """
 
-    __slots__ = ("fields", "kinds", "length", "lines")
+    __slots__ = ("fields", "fits", "kinds", "length", "lines", "section")
+
+    section: bytes
 
     def __init__(self, fields: Sequence[Pair], lines: bytes, kinds: int, length: int) -> None:
         self.fields = fields
         self.lines = lines
         self.kinds = kinds
         self.length = length
+        self.fits = -1
 
 
 def encode_fields(fields: Sequence[Pair]) -> FieldBlock:

@@ -28,9 +28,9 @@ class RequestParser:
 
     A request is given out when its head is complete; its Body is filled by later calls of `receive`.
     The next one is not looked for before the content of the last has ended. `keep_alive` tells whether the
-    connection may serve another request after the last one, `is_plain` what `Head.is_plain` does;
-    `expects_continue` whether the client waits to be asked for its content; `framing` is what reads the
-    content still to come, None without any.
+    connection may serve another request after the last one, `is_plain` what `Head.is_plain` does, and that no
+    content was still to come; `expects_continue` whether the client waits to be asked for its content; `framing`
+    is what reads the content still to come, None without any.
     """
 
     __slots__ = (
@@ -96,6 +96,7 @@ class RequestParser:
         self.is_plain = head.is_plain
         if head.content:
             body = self._begin(head.content)
+            self.is_plain = self.is_plain and self.framing is None
             self.expects_continue = head.expects_continue and self.framing is not None and not body.received
         else:
             body = EMPTY

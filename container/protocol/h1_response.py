@@ -5,7 +5,7 @@ Hot path. Which fields an answer has is decided by the exchange; here they only 
 
 from typing import Final
 
-from container.message.fields import VALUE
+from container.message.fields import UNUSUAL, VALUE, FieldBlock
 from container.message.status import BODILESS, REASONS
 from container.message.status import reason as standard_reason
 
@@ -19,17 +19,18 @@ STATUS_LINES: Final = {
 }
 # The start-lines of answers that have content of any length, so need no second thought.
 PLAIN_LINES: Final = {status: line for status, line in STATUS_LINES.items() if status not in {*BODILESS, 205}}
-# Content-Length fields that came before, each with the empty line that ends a head.
-LENGTH_FIELDS: Final[dict[int, bytes]] = {}
-_LENGTHS_MAX: Final = 4096
 
 
-def length_field(size: int) -> bytes:
-    """The Content-Length field of `size` and the empty line that ends a head."""
-    field = b"Content-Length: %d\r\n\r\n" % size
-    if len(LENGTH_FIELDS) < _LENGTHS_MAX:
-        LENGTH_FIELDS[size] = field
-    return field
+def fit(block: FieldBlock, size: int) -> bool:
+    """Make the `section` of `block` one for content of `size` bytes: its fields, Content-Length, empty line.
+
+    False when it says something else, or has fields that change how a head is put together.
+    """
+    if block.kinds & UNUSUAL or (block.length != size and block.length >= 0):
+        return False
+    block.section = b"%bContent-Length: %d\r\n\r\n" % (block.lines, size)
+    block.fits = size
+    return True
 
 
 def status_line(status: int, reason: str = "") -> bytes:

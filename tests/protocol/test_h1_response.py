@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from container.message.fields import encode_fields
 from container.message.status import BODILESS
-from container.protocol import h1_response
-from container.protocol.h1_response import PLAIN_LINES, chunk, length_field, status_line
+from container.protocol.h1_response import PLAIN_LINES, chunk, fit, status_line
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,20 @@ def test_answers_without_content_have_no_plain_line() -> None:
     assert PLAIN_LINES[200] == b"HTTP/1.1 200 OK\r\n"
 
 
-def test_length_fields_end_the_head_and_are_bounded_in_number() -> None:
-    for size in [*range(5000), 5, 1 << 40]:
-        assert length_field(size) == f"Content-Length: {size}\r\n\r\n".encode()
-    assert len(h1_response.LENGTH_FIELDS) <= 4096
+def test_a_section_is_made_for_content_of_one_size_after_another() -> None:
+    block = encode_fields([("A", "1")])
+    for size in (5, 0, 1 << 40):
+        assert fit(block, size)
+        assert (block.fits, block.section) == (size, f"A: 1\r\nContent-Length: {size}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "field", [("Content-Length", "6"), ("Date", "today"), ("Server", "x"), ("Connection", "close")]
+)
+def test_unusual_fields_fit_no_section(field: tuple[str, str]) -> None:
+    block = encode_fields([field])
+    assert not fit(block, 5)
+    assert block.fits < 0
 
 
 @pytest.mark.parametrize(
