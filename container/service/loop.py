@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from container import __version__
 from container.channel.endpoints import ListenError
 from container.service.application import Application
+from container.service.fairness import FairSwitching
 from container.service.logs import complain, say
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
 from container.tree.site import Site
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from container.service.application import Binding
 
 LOOPS: Final = ("auto", "uvloop", "asyncio")
-# None leaves the interpreter's 5 ms: how long a busy thread may keep the loop waiting for the GIL.
-SWITCH_INTERVAL_S: float | None = None
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
 # After a second signal, what services and resources get to stop.
@@ -108,7 +107,10 @@ class _Life:
             return _failed(failure)
         freeze_memory()
         self._announce()
+        fairness = FairSwitching(asyncio.get_running_loop())
+        fairness.start()
         await self._signals.asked.wait()
+        fairness.stop()
         stopping = await self._unless(self._signals.forced, self._stop())
         if stopping.done():
             return EXIT_STOPPED
@@ -206,8 +208,6 @@ def prepare_process() -> None:
     The soft limit becomes the hard one. An application that calls select() on more than 1024 files at a time
     breaks either way; poll() and selectors do not.
     """
-    if SWITCH_INTERVAL_S is not None:
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         import resource  # late: POSIX only
     except ImportError:
