@@ -12,7 +12,7 @@ from container.message.errors import ProtocolError
 from container.message.limits import Limits
 from container.message.request import Request
 from container.protocol.framing import ChunkedFraming, Framing, LengthFraming
-from container.protocol.head import BARE_LF, CHUNKED, REQUEST_LINE, Tokeniser
+from container.protocol.head import BARE_LF, CHUNKED, REMEMBERED_SIZE, REQUEST_LINE, Tokeniser
 
 __all__ = ["RequestParser", "Tokeniser"]
 
@@ -71,25 +71,23 @@ class RequestParser:
         data = self.buffer
         if not data or self.framing is not None:
             return None
-        end = data.find(b"\r\n\r\n", self._scanned) + 4
-        if end == 3 or data[0] == _CR:
-            if not self._settle_beginning():
-                return None
-            data = self.buffer
-            end = data.find(b"\r\n\r\n") + 4
-        if end == len(data):
+        known = self._tokeniser.known
+        # Most often it is one head, and one that came before. Larger ones are not: nothing is hashed in vain.
+        head = known.get(data) if len(data) <= REMEMBERED_SIZE else None
+        if head is not None:
             self.buffer = b""
         else:
-            self.buffer = data[end:]
-            data = data[:end]
-        head = self._tokeniser.known.get(data)
-        memo = None
-        if head is None:
-            if end > self._limits.head_always_fits:
+            data = self._take_head()
+            if not data:
+                return None
+            head = known.get(data)
+        if head is not None:
+            memo = head.memo
+        else:
+            memo = None
+            if len(data) > self._limits.head_always_fits:
                 self._check_sizes(data)
             head = self._tokeniser.read(data, self._limits)
-        else:
-            memo = head.memo
         self._scanned = 0
         self._welcome = True
         self.keep_alive = head.keep_alive
@@ -104,6 +102,21 @@ class RequestParser:
         return Request(
             head.method, head.target, head.path, head.query, head.http_version, head.fields, body, memo
         )
+
+    def _take_head(self) -> bytes:
+        """Take the next head off the buffer; b"" while it is incomplete."""
+        data = self.buffer
+        end = data.find(b"\r\n\r\n", self._scanned) + 4
+        if end == 3 or data[0] == _CR:
+            if not self._settle_beginning():
+                return b""
+            data = self.buffer
+            end = data.find(b"\r\n\r\n") + 4
+        if end == len(data):
+            self.buffer = b""
+            return data
+        self.buffer = data[end:]
+        return data[:end]
 
     def eof(self) -> None:
         """The client will send no more: content that is not complete never will be."""

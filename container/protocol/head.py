@@ -43,7 +43,7 @@ _HASH: Final = 35
 
 # Heads that are remembered, and how long one of them may be.
 _REMEMBERED_MAX: Final = 256
-_REMEMBERED_SIZE: Final = 1024
+REMEMBERED_SIZE: Final = 1024
 
 NO_CONTENT: Final = 0
 CHUNKED: Final = -1
@@ -132,7 +132,7 @@ class Tokeniser:
         head.is_plain = head.keep_alive and version == "1.1" and method != b"HEAD"
         if self._target[0] != _SLASH or _HASH in self._target or method == b"CONNECT":
             _other_form(head)
-        if len(octets) <= _REMEMBERED_SIZE and not self._private:
+        if len(octets) <= REMEMBERED_SIZE and not self._private:
             if len(self.known) >= _REMEMBERED_MAX:
                 self.known.clear()
             self.known[octets] = head
