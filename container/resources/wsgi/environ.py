@@ -21,6 +21,8 @@ _keys: dict[bytes, str | None] = {
 }
 _servers: dict[str, tuple[str, str]] = {}
 _PERCENT: Final = 37
+# What differs from request to request though their heads are the same.
+_TO_COME: Final = dict.fromkeys(("REMOTE_ADDR", "REMOTE_PORT", "wsgi.input", "container.client_disconnected"))
 
 
 class _Template:
@@ -52,7 +54,8 @@ def make_environ(request: Request, base: Environ, owner: object) -> Environ:
     else:
         environ = _from_head(request, base)
         if memo is not None:
-            memo[owner] = _Template(request, environ.copy())
+            # With all that will be set later: a copy in which nothing new comes up need not grow.
+            memo[owner] = _Template(request, environ | _TO_COME)
     connection = request.connection
     environ["REMOTE_ADDR"] = connection.client_host
     environ["REMOTE_PORT"] = connection.client_port
