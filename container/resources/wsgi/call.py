@@ -55,16 +55,22 @@ class WSGICall:
         self.exchange = exchange
         self.abandoned = False
         self.replaced = False
-        self.started = False
-        self.done = False
         self.guard: threading.Lock | None = None
-        self.deadline = 0.0
-        self.thread = 0
         self.whole: bytes | None = None
         self.error: BaseException | None = None
         self.block: FieldBlock | None = None
         self._streaming = False
         self._input: BinaryIO | None = None
+
+    # On the loop.
+
+    def limit(self, deadline: float) -> None:
+        """Nobody will wait for it longer than until `deadline`, in the loop's time."""
+        self.guard = threading.Lock()
+        self.deadline = deadline
+        self.started = False
+        self.done = False
+        self.thread = 0
 
     # In the application's thread.
 
@@ -222,7 +228,7 @@ class WSGICall:
                     self.resource.fail(exchange, error)
             if self.error is not None:
                 self._fail(self.error)
-        if self.resource.request_timeout is not None:
+        if self.guard is not None:
             self.resource.finished(self)
 
     def _pump(self) -> None:

@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import sys
-import threading
 import traceback
 from types import FrameType
 from typing import Any, BinaryIO, Final, cast
@@ -77,32 +76,32 @@ class WSGIResource(Resource):
 
     def render(self, request: Request) -> Exchange:
         exchange = request.exchange
-        if request.body.complete:
-            self._submit(exchange)
-        elif exchange.expects_continue and self._lazy < self._lazy_limit and not self.inline:
-            self._lazy += 1
-            exchange.on_close(self._lazy_ended)
-            self._submit(exchange)
+        if not (request.body.complete or self._may_be_lazy(exchange)):
+            exchange.when_complete(lambda: self._render_late(request))
+        elif self.inline:
+            InlineCall(self, exchange).run()
         else:
-            exchange.when_complete(lambda: self._submit_late(exchange))
+            call = WSGICall(self, exchange)
+            if not self.pool.submit(call):
+                raise HTTPError(503, headers={"Retry-After": _RETRY_AFTER})
+            if self.request_timeout is not None:
+                self._watch_over(call, self.request_timeout)
         return exchange
 
-    def _submit(self, exchange: Exchange) -> None:
-        if self.inline:
-            InlineCall(self, exchange).run()
-            return
-        call = WSGICall(self, exchange)
-        if not self.pool.submit(call):
-            raise HTTPError(503, headers={"Retry-After": _RETRY_AFTER})
-        if self.request_timeout is not None:
-            self._watch_over(call, self.request_timeout)
-
-    def _submit_late(self, exchange: Exchange) -> None:
+    def _render_late(self, request: Request) -> None:
         """The content has come: there is no caller any more that could answer for an error."""
         try:
-            self._submit(exchange)
+            self.render(request)
         except HTTPError as error:
-            self.fail(exchange, error)
+            self.fail(request.exchange, error)
+
+    def _may_be_lazy(self, exchange: Exchange) -> bool:
+        """May the application run before its content has come? If so, one more does until the exchange is over."""
+        if self.inline or not exchange.expects_continue or self._lazy >= self._lazy_limit:
+            return False
+        self._lazy += 1
+        exchange.on_close(self._lazy_ended)
+        return True
 
     def _lazy_ended(self, error: Exception | None) -> None:
         self._lazy -= 1
@@ -139,8 +138,7 @@ class WSGIResource(Resource):
 
     def _watch_over(self, call: WSGICall, timeout: float) -> None:
         loop = asyncio.get_running_loop()
-        call.deadline = loop.time() + timeout
-        call.guard = threading.Lock()
+        call.limit(loop.time() + timeout)
         self._watched.add(call)
         if self._watch is None:
             self._watch = loop.call_later(min(timeout, 1.0), self._check_deadlines)
