@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from container.channel.content import close, forget, pieces_of, setter
+from container.channel.output import Output
 from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
-from container.message.fields import CLOSE, FieldBlock, encode_fields, trailer_lines
+from container.message.fields import CLOSE, FieldBlock, trailer_lines
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
@@ -51,7 +52,7 @@ class H1Exchange:
     """One request of an HTTP/1.1 connection and its answer."""
 
     __slots__ = (
-        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_overflowed", "_plain", "_watchers",
+        "_channel", "_chunked", "_discards", "_head", "_keep", "_left", "_output", "_plain", "_settled", "_watchers",
         "bytes_sent", "disconnected", "ended", "gone", "request", "started", "status",
     )  # fmt: skip
 
@@ -67,7 +68,10 @@ class H1Exchange:
         # HTTP/1.1, the connection stays, content belongs into the answer, and nobody watches.
         self._plain = channel.parser.is_plain
         self._watchers: _Watchers | None = None
-        self._overflowed = False
+        # Set while the head is held back.
+        self._output: Output | None = None
+        # The client gets all it will get: verbs that come late do no harm.
+        self._settled = False
         self.request = request
         self.status = 0
         self.bytes_sent = 0
@@ -162,7 +166,15 @@ class H1Exchange:
             self._check_late()
             return
         if self._watchers is not None and self._watchers.hooks:
-            block = self._amended(status, block, self._watchers.hooks)
+            output = Output(self, status, block, reason, self._watchers.hooks)
+            output.begin(channel.group.loop, channel.group.host.timeouts.hooks)
+        else:
+            self.send_head(status, block, reason)
+
+    def send_head(self, status: int, block: FieldBlock, reason: str) -> None:
+        """Begin the answer with fields that no hook changes any more."""
+        channel = self._channel
+        assert channel is not None, "the answer has just begun"
         line = h1_response.status_line(status, reason)
         self.started = True
         self.status = status
@@ -198,6 +210,10 @@ class H1Exchange:
             return True
         if not self.started:
             raise ExchangeStateError("expected start() before write()")
+        if self._output is not None:
+            if self._output.complete:
+                self._check_late()
+            return self._output.write(data)
         head = self._head
         if data:
             if self._discards:
@@ -225,7 +241,7 @@ class H1Exchange:
         channel.group.host.failed(
             self, ValueError(f"expected {expected} bytes of content, got more: cut off")
         )
-        self._overflowed = True
+        self._settled = True
         self.write(data[: self._left])
         self.end()
         return True
@@ -234,6 +250,8 @@ class H1Exchange:
         channel = self._channel
         if channel is None:
             forget(body)
+        elif self._output is not None:
+            self._output.stream(body)
         else:
             self._watch().task = channel.group.loop.create_task(self._send(body))
 
@@ -243,7 +261,7 @@ class H1Exchange:
             if not self.ended or self.disconnected:
                 raise ClientDisconnected("the client has left")
             return
-        if channel.paused:
+        if channel.paused or self._output is not None:
             writable = channel.group.loop.create_future()
             self.when_writable(setter(writable))
             await writable
@@ -252,7 +270,7 @@ class H1Exchange:
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         channel = self._channel
-        if channel is not None and channel.paused:
+        if channel is not None and (channel.paused or self._output is not None):
             self._watch().on_writable = callback
         else:
             callback()
@@ -271,6 +289,11 @@ class H1Exchange:
             return
         if not self.started:
             raise ExchangeStateError("expected start() before end()")
+        if self._output is not None:
+            if self._output.complete:
+                self._check_late()
+            self._output.end()
+            return
         if self._left > 0:
             self.write(b"")  # the head, that the client sees what is missing
             self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
@@ -379,7 +402,8 @@ class H1Exchange:
             self._watch().observers.append(observer)
 
     def before_head(self, hook: HeadHook) -> None:
-        self._watch().hooks.append(hook)
+        if self._channel is not None:  # ENDED is there for ever, and would keep it
+            self._watch().hooks.append(hook)
 
     # Called by the channel.
 
@@ -440,9 +464,39 @@ class H1Exchange:
     def resumed(self) -> None:
         """The client takes more again."""
         watchers = self._watchers
-        if watchers is not None and watchers.on_writable is not None:
+        if watchers is not None and watchers.on_writable is not None and self._output is None:
             callback, watchers.on_writable = watchers.on_writable, None
             callback()
+
+    # Called by the output stage.
+
+    def hold(self, output: Output) -> None:
+        """The head waits for its hooks: until `let_go`, `output` keeps what is said."""
+        self._output = output
+        self.started = True
+        self._head = b""
+        self._chunked = self._discards = False
+        self._left = _UNKNOWN
+
+    def let_go(self) -> None:
+        self._output = None
+
+    def replace(self, error: Exception) -> None:
+        """A hook failed and nothing has left: answer with the error, by another exchange.
+
+        This one is over for all who have driven it.
+        """
+        channel = self._channel
+        assert channel is not None, "a client is there that waits for its answer"
+        other = H1Exchange(channel, self.request)
+        other._keep, other._plain, other.disconnected = self._keep, self._plain, self.disconnected
+        other._watch().hooks = self._watch().hooks
+        self._channel = None
+        self.ended = self.gone = self._settled = True
+        channel.exchange = self.request.exchange = other
+        self._tell_observers(error)
+        self._wake()
+        channel.group.host.failed(other, error)
 
     # Inside.
 
@@ -455,19 +509,6 @@ class H1Exchange:
             return h1_response.CLOSE
         return b"" if self.request.http_version == "1.1" else h1_response.KEEP_ALIVE
 
-    def _amended(self, status: int, block: FieldBlock, hooks: list[HeadHook]) -> FieldBlock:
-        headers = Headers(block.fields)
-        for hook in list(hooks):
-            try:
-                hook(status, headers)
-            except BaseException:
-                hooks.remove(hook)  # or no error page could be sent either
-                raise
-        amended = encode_fields(headers.items())
-        if amended.length < 0:
-            amended.length = block.length  # known without being a field
-        return amended
-
     def _watch(self) -> _Watchers:
         if self._watchers is None:
             self._watchers = _Watchers()
@@ -477,7 +518,7 @@ class H1Exchange:
     def _check_late(self) -> None:
         """A verb came late: harmless when the client has left or got all it may, an error of the caller otherwise."""
         late = self.ended or self._channel is not None
-        if late and not (self.disconnected or self._overflowed):
+        if late and not (self.disconnected or self._settled):
             raise ExchangeStateError("expected one answer to a request, got more after its head or end")
 
     def _tell_readable(self) -> None:
@@ -520,11 +561,17 @@ class H1Exchange:
 
     def _release(self) -> None:
         """Nothing will be read or written any more: whoever waits for that must not wait for ever."""
+        self._wake()
+        self.request.release()
+
+    def _wake(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            output.drop()
         if self._watchers is not None:
             self._watchers.on_complete = None
             self._tell_readable()
             self.resumed()
-        self.request.release()
 
     def _broke_off(self, error: Exception) -> None:
         """The iterable failed: the site may still answer with an error page if nothing has left."""
@@ -556,8 +603,8 @@ class H1Exchange:
 def _ended_exchange() -> H1Exchange:
     exchange = H1Exchange.__new__(H1Exchange)
     exchange._channel = None
-    exchange._keep = exchange._plain = exchange._overflowed = False
-    exchange._watchers = None
+    exchange._keep = exchange._plain = exchange._settled = False
+    exchange._watchers = exchange._output = None
     # Content that never comes: a reader that looks again must not take it for an end, nor look for ever.
     exchange.request = Request("-", b"-", b"", b"", "1.1", [], Body())
     exchange.status = exchange.bytes_sent = 0

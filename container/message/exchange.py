@@ -3,7 +3,7 @@
 The concrete exchanges live in `channel/`, one a protocol; resources cannot tell them apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from container.message.body import SpoolQuota
@@ -16,8 +16,8 @@ from container.message.response import Content, Response
 
 # Called once when the exchange is over: None after a complete answer, else what cut it short.
 CloseObserver = Callable[[Exception | None], None]
-# Called before the head of the answer is encoded; may change the fields.
-HeadHook = Callable[[int, Headers], None]
+# Called before the head of the answer is encoded; may change the fields, and give back what to wait for.
+HeadHook = Callable[[int, Headers], Awaitable[None] | None]
 
 
 class Exchange(Protocol):
@@ -93,7 +93,12 @@ class Exchange(Protocol):
         closed its side (a client that only half-closed still gets its answer), at once if that was before."""
 
     def before_head(self, hook: HeadHook) -> None:
-        """Let `hook` change the fields of the answer, whoever gives it."""
+        """Let `hook` change the fields of the answer, whoever gives it. Hooks run in the order they came.
+
+        When a hook gives back an awaitable, the head and all that is said after it are held back until that is
+        done; `write` returns False meanwhile. What a hook raises, or its awaitable, leads to an error page. The
+        awaitable is awaited to its end even when the client leaves, but no longer than `Timeouts.hooks`.
+        """
 
 
 class Host(Protocol):

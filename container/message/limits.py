@@ -38,13 +38,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a connection may wait for its peer. None of them bounds the application.
+    """How long a connection may wait for its peer. Only `hooks` bounds the application.
 
     `head`: from the first byte of a head to its last, else 408. `body`: between two reads of content, else
     408; `body_rate`: bytes a second that the content as a whole must keep up once `body` has passed.
     `keep_alive`: idle between requests, closed without a word. `write`: no progress towards a client that
     does not read, aborted. `linger`: reading on after the last answer so that a client still sending
-    receives it instead of a reset.
+    receives it instead of a reset. `hooks`: until all that is to be done before the head of an answer, such as
+    saving a session, is done, else an error page.
     """
 
     head: float = 30.0
@@ -53,3 +54,4 @@ class Timeouts:
     keep_alive: float = 75.0
     write: float = 60.0
     linger: float = 5.0
+    hooks: float = 30.0
