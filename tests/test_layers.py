@@ -40,6 +40,7 @@ FORBIDDEN = {
 LIBRARIES = {
     "httptools": {"protocol"},
     "h2": {"protocol"},
+    "websockets": {"protocol", "testing"},
     "uvloop": {"service"},
     "gunicorn": {"service", "gunicorn"},
     "werkzeug": {"message", "testing"},

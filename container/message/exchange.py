@@ -13,6 +13,7 @@ from container.message.headers import Headers
 from container.message.limits import Limits, Timeouts
 from container.message.request import Request
 from container.message.response import Content, Response
+from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 
 # Called once when the exchange is over: None after a complete answer, else what cut it short.
 CloseObserver = Callable[[Exception | None], None]
@@ -69,6 +70,12 @@ class Exchange(Protocol):
 
     def end(self) -> None:
         """The answer is complete."""
+
+    def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> WebSocket:
+        """The WebSocket that the client asks for; nothing is answered yet (RFC 6455 4.2).
+
+        Raises HTTPError: 426 when it does not ask for one, or for another version, 400 when it asks badly.
+        """
 
     def abort(self, error: Exception | None = None) -> None:
         """Give up: the connection is cut so that the client cannot take the answer for complete."""

@@ -11,6 +11,8 @@ from container.message.status import reason as standard_reason
 
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+# A 426 says what to upgrade to (RFC 9110 15.5.22), and there is only one protocol.
+UPGRADE: Final = b"Upgrade: websocket\r\n"
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -18,7 +20,9 @@ STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii") for status, phrase in REASONS.items()
 }
 # The start-lines of answers that have content of any length, so need no second thought.
-PLAIN_LINES: Final = {status: line for status, line in STATUS_LINES.items() if status not in {*BODILESS, 205}}
+PLAIN_LINES: Final = {
+    status: line for status, line in STATUS_LINES.items() if status not in {*BODILESS, 205, 426}
+}
 
 
 def fit(block: FieldBlock, size: int) -> bool:
