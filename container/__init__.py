@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from container.message.limits import Limits, Timeouts
     from container.message.request import Request
     from container.message.response import Response
+    from container.message.websocket import WebSocket, WebSocketDisconnected, WebSocketOptions
     from container.resources.asgi import ASGIResource
     from container.resources.data import Data
     from container.resources.redirect import ParentRedirect, Redirect
     from container.resources.static import Files
+    from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import ThreadPool, WSGIResource
     from container.service.application import Application, Service
     from container.service.server import serve
@@ -45,13 +47,18 @@ _HOMES = {
     "ThreadPool": "resources.wsgi",
     "Timeouts": "message.limits",
     "WSGIResource": "resources.wsgi",
+    "WebSocket": "message.websocket",
+    "WebSocketDisconnected": "message.websocket",
+    "WebSocketOptions": "message.websocket",
+    "WebSocketResource": "resources.websocket",
     "serve": "service.server",
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Application", "ClientDisconnected", "Data", "ErrorPage", "Files",
     "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request", "Resource", "Response", "Service",
-    "Site", "ThreadPool", "Timeouts", "WSGIResource", "serve",
+    "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
+    "WebSocketResource", "serve",
 ]  # fmt: skip
 
 

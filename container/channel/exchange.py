@@ -19,10 +19,12 @@ from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
+from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.protocol import h1_response
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
+    from container.channel.ws import WebSocketChannel
 
 logger = logging.getLogger("container.channel")
 
@@ -330,6 +332,35 @@ class H1Exchange:
         self._detach(channel, error or ClientDisconnected("the answer was given up"))
         channel.cut(flush=countable)
 
+    # Another protocol.
+
+    def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> WebSocket:
+        from container.channel.ws import H1WebSocket
+
+        return H1WebSocket(self, options)
+
+    def switch(self, lines: bytes, block: FieldBlock) -> "H1Channel":
+        """Answer 101 with `lines` and `block` and give up the channel: its connection is the caller's now."""
+        channel = self._channel
+        if channel is None or self.started:
+            self._check_late()
+            raise ClientDisconnected("the client has left")
+        if self._watchers is not None and self._watchers.hooks:
+            block = self._amended(101, block, self._watchers.hooks)
+        self.started = True
+        self.status = 101
+        defaults = channel.group.default_fields_besides(block.kinds)
+        channel.transport.write(
+            b"".join((h1_response.status_line(101), defaults, lines, block.lines, b"\r\n"))
+        )
+        self._channel = None
+        return channel
+
+    def end_switched(self, channel: "WebSocketChannel", bytes_sent: int, error: Exception | None) -> None:
+        """The connection that `switch` gave away has ended."""
+        self.bytes_sent = bytes_sent
+        self._detach(channel, error)
+
     # The request's content.
 
     async def receive(self) -> None:
@@ -506,7 +537,13 @@ class H1Exchange:
             self._keep = self._keep and channel.will_discard()
         if not self._keep or block.kinds & CLOSE or channel.group.draining:
             self._keep = False
-            return h1_response.CLOSE
+            return (
+                h1_response.CLOSE
+                if self.status != 426
+                else b"Connection: close, Upgrade\r\n" + h1_response.UPGRADE
+            )
+        if self.status == 426:
+            return b"Connection: Upgrade\r\n" + h1_response.UPGRADE
         return b"" if self.request.http_version == "1.1" else h1_response.KEEP_ALIVE
 
     def _watch(self) -> _Watchers:
@@ -544,7 +581,7 @@ class H1Exchange:
         else:
             channel.finish()
 
-    def _detach(self, channel: "H1Channel", error: Exception | None) -> None:
+    def _detach(self, channel: "H1Channel | WebSocketChannel", error: Exception | None) -> None:
         """Forget the channel; the request forgets the exchange, or the two would keep each other alive."""
         self._channel = None
         self.ended = self.gone = True

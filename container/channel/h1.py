@@ -8,13 +8,16 @@ import asyncio
 import logging
 import socket
 import struct
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from container.channel.exchange import H1Exchange
 from container.channel.group import ChannelGroup
 from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ProtocolError
 from container.protocol.h1 import RequestParser
+
+if TYPE_CHECKING:
+    from container.channel.ws import WebSocketChannel
 
 log = logging.getLogger("container.channel")
 
@@ -267,6 +270,18 @@ class H1Channel(asyncio.Protocol):
         """The exchange has been answered completely, and was the last one."""
         self.exchange = None
         self.close(linger=not self.half_closed)
+
+    def hand_over(self, successor: "WebSocketChannel") -> bytes:
+        """The connection speaks another protocol from now on; what the client has sent of it already."""
+        # In this order, or the group might seem to be empty.
+        self.group.add(successor)
+        self.group.remove(self)
+        self.exchange = None
+        self.deadline = NEVER
+        data, self.parser.buffer = self.parser.buffer, b""
+        self.transport.set_protocol(successor)
+        self.resume_reading()
+        return data
 
     def refuse(self, error: ProtocolError) -> None:
         """Answer a request that broke the standard, then close."""
