@@ -6,13 +6,13 @@ Requests and their answers only: what a connection does is `wire.py`'s, how a re
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 from urllib.parse import urljoin, urlsplit
 
 from container.message.cookies import parse_cookies
@@ -26,6 +26,9 @@ from container.testing.transport import Address, MockTransport
 from container.testing.wire import Wire, bounded, settle
 from container.tree.resource import Resource
 from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from container.testing.websocket import AsyncWebSocket
 
 REDIRECTS_MAX = 10
 # Real seconds between two looks at something that only a thread changes.
@@ -242,6 +245,30 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
             yield stream
         finally:
             await stream.close()
+
+    @asynccontextmanager
+    async def websocket(
+        self,
+        target: str,
+        *,
+        subprotocols: Iterable[str] = (),
+        headers: HeaderSource = None,
+        deflate: bool = False,
+    ) -> "AsyncIterator[AsyncWebSocket]":
+        """A WebSocket, closed when the block is left. Raises WebSocketDenied for any answer but 101."""
+        from container.testing.websocket import AsyncWebSocket
+
+        fields = Headers([*self.headers.items(), *Headers(headers).items()])
+        if self.cookies:
+            fields.set("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+        url = f"{'wss' if self._secure else 'ws'}://{self._authority()}{target}"
+        socket = AsyncWebSocket(self._new_wire(), url, fields, subprotocols, deflate=deflate)
+        try:
+            await socket.connect()
+            yield socket
+            await socket.close()
+        finally:
+            await socket.leave()
 
     def connect(self) -> AsyncConnection:
         """A connection for bytes of your own."""

@@ -4,10 +4,10 @@ The loop runs only while a call runs, so nothing happens behind a test's back; t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from container.message.headers import Headers, HeaderSource
 from container.testing.asynchronous import AsyncClient, AsyncStream, Verbs
@@ -18,6 +18,9 @@ from container.testing.reader import ClientResponse, ResponseHead
 from container.testing.transport import Address, MockTransport
 from container.tree.resource import Resource
 from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from container.testing.websocket import AsyncWebSocket
 
 T = TypeVar("T")
 
@@ -104,6 +107,26 @@ class Client(Verbs[ClientResponse]):
         try:
             yield stream
         finally:
+            self._run(context.__aexit__(None, None, None))
+
+    @contextmanager
+    def websocket(
+        self,
+        target: str,
+        *,
+        subprotocols: Iterable[str] = (),
+        headers: HeaderSource = None,
+        deflate: bool = False,
+    ) -> Iterator["WebSocketConnection"]:
+        """A WebSocket, closed when the block is left. Raises WebSocketDenied for any answer but 101."""
+        context = self._client.websocket(target, subprotocols=subprotocols, headers=headers, deflate=deflate)
+        socket = WebSocketConnection(self._run(context.__aenter__()), self)
+        try:
+            yield socket
+        except BaseException as error:
+            if not self._run(context.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
             self._run(context.__aexit__(None, None, None))
 
     def connect(self) -> "Connection":
@@ -236,6 +259,46 @@ class Connection:
     def receive_all(self) -> RawAnswer:
         """The responses to all requests that were sent completely, and what else has come."""
         return self._client._run(self._connection.receive_all())
+
+
+class WebSocketConnection:
+    """One WebSocket; made by `Client.websocket`."""
+
+    def __init__(self, socket: "AsyncWebSocket", client: Client) -> None:
+        self._socket = socket
+        self._client = client
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What was agreed on."""
+        return self._socket.subprotocol
+
+    @property
+    def headers(self) -> Headers:
+        """Of the answer to the handshake."""
+        return self._socket.headers
+
+    @property
+    def transport(self) -> MockTransport:
+        """What lies between this client and the channel."""
+        return self._socket.transport
+
+    @property
+    def close_code(self) -> int | None:
+        """What the server has closed with, None while it is open."""
+        return self._socket.close_code
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message, and let the server do what it can do at once."""
+        self._client._run(self._socket.send(message))
+
+    def receive(self) -> str | bytes:
+        """The next message. Raises WebSocketDisconnected when the server has closed instead."""
+        return self._client._run(self._socket.receive())
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """The closing handshake: returns when the server has closed."""
+        self._client._run(self._socket.close(code, reason))
 
 
 def _loop_runs() -> bool:
