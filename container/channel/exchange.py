@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from container.channel.content import close, forget, pieces_of, setter
-from container.channel.output import Output
+from container.channel.output import Output, amend
 from container.message.body import EMPTY, Body
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
@@ -339,14 +339,20 @@ class H1Exchange:
 
         return H1WebSocket(self, options)
 
+    async def amended(self, status: int, block: FieldBlock) -> FieldBlock:
+        """`block` as the hooks leave it. Raises what a hook raises."""
+        channel = self._channel
+        if channel is None or self._watchers is None or not self._watchers.hooks:
+            return block
+        async with asyncio.timeout(channel.group.host.timeouts.hooks):
+            return await amend(self._watchers.hooks, status, block)
+
     def switch(self, lines: bytes, block: FieldBlock) -> "H1Channel":
         """Answer 101 with `lines` and `block` and give up the channel: its connection is the caller's now."""
         channel = self._channel
         if channel is None or self.started:
             self._check_late()
             raise ClientDisconnected("the client has left")
-        if self._watchers is not None and self._watchers.hooks:
-            block = self._amended(101, block, self._watchers.hooks)
         self.started = True
         self.status = 101
         defaults = channel.group.default_fields_besides(block.kinds)

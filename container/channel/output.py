@@ -159,3 +159,17 @@ class Output:
             logger.error("a hook of %s failed after the client had left", exchange.request, exc_info=error)
         else:
             exchange.replace(error)
+
+
+async def amend(hooks: list[HeadHook], status: int, block: FieldBlock) -> FieldBlock:
+    """`block` as `hooks` leave it, one after the other. Raises what a hook raises."""
+    headers = Headers(block.fields)
+    for hook in list(hooks):
+        try:
+            waiting = hook(status, headers)
+            if waiting is not None:
+                await waiting
+        except BaseException:
+            hooks.remove(hook)  # or no error page could be sent either
+            raise
+    return encode_fields(headers.items())

@@ -390,9 +390,11 @@ class H1WebSocket:
         if settled := SETTLED.intersection(fields):
             raise ValueError(f"expected no {min(settled)} among the headers: the handshake settles it")
         extensions, deflate = self._handshake.negotiate(self._options)
-        block = fields.freeze()
+        block = await exchange.amended(101, fields.freeze())
         if exchange.disconnected or exchange.gone:
             raise WebSocketDisconnected(ABNORMAL)
+        if exchange.started:
+            raise ExchangeStateError("expected one answer to the handshake, got one more")
         channel = exchange.switch(self._handshake.fields(subprotocol, extensions), block)
         self.subprotocol = subprotocol
         self._channel = WebSocketChannel(exchange, channel, Frames(self._options, deflate), self._options)

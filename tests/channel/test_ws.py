@@ -14,12 +14,15 @@ from container.message.websocket import WebSocketDisconnected, WebSocketOptions,
 from container.resources.websocket import WebSocketResource
 from container.testing import AsyncClient, Client
 from container.testing.websocket import WebSocketDenied
+from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.leaf import MemoryLog, request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
+    from container.message.headers import Headers
+    from container.message.request import Request
     from container.message.websocket import WebSocket
 
     Handler = Callable[[WebSocket], Coroutine[Any, Any, None]]
@@ -485,3 +488,30 @@ def test_a_client_that_does_not_close_its_side_is_cut() -> None:
             assert socket.transport.is_closing()
 
     run(echo, test)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_hooks_change_the_head_of_the_handshake_waited_for_or_not(waits: bool) -> None:
+    async def later(headers: Headers) -> None:
+        await asyncio.sleep(0)
+        headers.set("X-Late", "1")
+
+    def hook(status: int, headers: Headers) -> Awaitable[None] | None:
+        assert status == 101
+        if waits:
+            return later(headers)
+        headers.set("X-Late", "1")
+        return None
+
+    class Hooked(Resource):
+        is_transparent = True
+
+        def enter(self, request: Request) -> Resource:
+            request.exchange.before_head(hook)
+            return WebSocketResource(echo)
+
+    with Client(Hooked()) as client:
+        connection = client.connect()
+        connection.send(HANDSHAKE)
+        assert connection.data.startswith(b"HTTP/1.1 101 ")
+        assert b"\r\nX-Late: 1\r\n" in connection.data
