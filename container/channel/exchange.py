@@ -543,13 +543,9 @@ class H1Exchange:
             self._keep = self._keep and channel.will_discard()
         if not self._keep or block.kinds & CLOSE or channel.group.draining:
             self._keep = False
-            return (
-                h1_response.CLOSE
-                if self.status != 426
-                else b"Connection: close, Upgrade\r\n" + h1_response.UPGRADE
-            )
+            return h1_response.CLOSE if self.status != 426 else h1_response.CLOSE_AND_UPGRADE
         if self.status == 426:
-            return b"Connection: Upgrade\r\n" + h1_response.UPGRADE
+            return h1_response.UPGRADE
         return b"" if self.request.http_version == "1.1" else h1_response.KEEP_ALIVE
 
     def _watch(self) -> _Watchers:

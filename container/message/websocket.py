@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from container.message.errors import ClientDisconnected
+from container.message.fields import list_tokens
 from container.message.headers import HeaderSource
 from container.message.response import Response
 
@@ -89,6 +90,14 @@ class WebSocketOptions:
 
 
 DEFAULT_OPTIONS: Final = WebSocketOptions()
+
+
+def wants_websocket(request: "Request") -> bool:
+    """Does the client ask for a WebSocket, well or badly (RFC 6455 4.2.1)?"""
+    upgrade = [value for name, value in request.raw_headers if name == b"upgrade"]
+    if not upgrade or b"websocket" not in list_tokens(upgrade):
+        return False
+    return b"upgrade" in list_tokens(value for name, value in request.raw_headers if name == b"connection")
 
 
 class WebSocket(Protocol):

@@ -12,7 +12,8 @@ from container.message.status import reason as standard_reason
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 # A 426 says what to upgrade to (RFC 9110 15.5.22), and there is only one protocol.
-UPGRADE: Final = b"Upgrade: websocket\r\n"
+UPGRADE: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+CLOSE_AND_UPGRADE: Final = b"Connection: close, Upgrade\r\nUpgrade: websocket\r\n"
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -32,7 +32,7 @@ _POLICY: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"connection", b"proxy-connection", b"expect", b"upgrade"}
 )
 # Nothing of these is kept longer than their request lives.
-_PRIVATE: Final = frozenset({b"cookie", b"authorization", b"proxy-authorization", b"sec-websocket-key"})
+_PRIVATE: Final = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 _METHODS: Final = {
     method.encode(): method for method in "GET HEAD POST PUT DELETE PATCH OPTIONS TRACE CONNECT".split()
 }
@@ -150,6 +150,7 @@ class Tokeniser:
         try:
             self._feed(octets)
         except httptools.HttpParserUpgrade:
+            self._private = True  # no two opening handshakes of WebSocket are the same
             method: bytes = self._method()
             self._renew()
             return method

@@ -19,9 +19,9 @@ from websockets.typing import LoggerLike
 from websockets.utils import accept_key
 
 from container.message.errors import HTTPError
-from container.message.fields import TOKEN, list_tokens
+from container.message.fields import TOKEN
 from container.message.request import Request
-from container.message.websocket import ABNORMAL, WebSocketOptions
+from container.message.websocket import ABNORMAL, WebSocketOptions, wants_websocket
 
 VERSION: Final = b"13"
 REASON_MAX: Final = 123
@@ -81,13 +81,6 @@ class Handshake:
                 continue
             return build_extension([(name, agreed)]), Deflate(extension, options.deflate_from)
         return None, None
-
-
-def wants_websocket(request: Request) -> bool:
-    """Does the client ask for a WebSocket, well or badly?"""
-    return b"websocket" in list_tokens(_values(request, b"upgrade")) and b"upgrade" in list_tokens(
-        _values(request, b"connection")
-    )
 
 
 def read_handshake(request: Request) -> Handshake:

@@ -6,14 +6,17 @@ on the loop: an application that blocks it stalls everybody.
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
+from container.message.websocket import DEFAULT_OPTIONS, WebSocketOptions, wants_websocket
 from container.resources.asgi.http import HTTPCall
 from container.resources.asgi.lifespan import MODES, Lifespan, LifespanError, LifespanMode
 from container.resources.asgi.scope import ASGIApplication, http_scope
+from container.resources.asgi.websocket import WebSocketTasks, websocket_scope
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -30,7 +33,8 @@ class ASGIResource(Resource):
     that for an error, "off" does not ask. `required`: when its start-up fails the server does not start;
     otherwise it is answered for with 503. `root_path`: what a proxy in front has cut off the path.
     `request_timeout`: seconds from dispatch to the head of the answer, None for no limit; then the client
-    gets a 504 and the task is cancelled. The `state` of every application is its own.
+    gets a 504 and the task is cancelled. `websocket`: the bounds of its WebSockets.
+    The `state` of every application is its own.
     """
 
     is_leaf = True
@@ -43,6 +47,7 @@ class ASGIResource(Resource):
         required: bool = True,
         root_path: str = "",
         request_timeout: float | None = None,
+        websocket: WebSocketOptions | None = None,
     ) -> None:
         if not callable(app):
             raise TypeError(f"expected an ASGI callable, got {app!r}")
@@ -59,17 +64,22 @@ class ASGIResource(Resource):
         self._available = True
         # The loop keeps only weak references to tasks.
         self._calls: set[HTTPCall] = set()
+        self._websocket = websocket or DEFAULT_OPTIONS
+        self._sockets = WebSocketTasks()
 
     @property
     def state(self) -> dict[str, Any] | None:
         """What the application's lifespan has put into its state; None without lifespan."""
         return self._lifespan.state
 
-    def render(self, request: Request) -> Exchange:
+    def render(self, request: Request) -> Exchange | Awaitable[Exchange]:
         if not self._available:
             raise HTTPError(503, "This application did not start.")
         exchange = request.exchange
         scope = http_scope(request, self.root_path, self._lifespan.state, self)
+        # A head that asks for an upgrade is never remembered, so those that are need no look.
+        if request.memo is None and wants_websocket(request):
+            return self._sockets.serve(self.app, websocket_scope(scope), exchange, self._websocket)
         call = HTTPCall(self, exchange, scope)
         loop = asyncio.get_running_loop()
         self._calls.add(call)
@@ -127,6 +137,8 @@ class ASGIResource(Resource):
 
     async def stop(self) -> None:
         await self._cancel_calls()
+        if left := await self._sockets.finish(_CANCEL_S):
+            log.warning("%d WebSockets of %s did not end, left behind", left, _name_of(self.app))
         await self._lifespan.shutdown()
 
     async def _cancel_calls(self) -> None:

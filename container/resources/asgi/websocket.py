@@ -42,6 +42,48 @@ async def serve_websocket(
     await conduct(socket, app(scope, call.receive, call.send))
 
 
+def websocket_scope(http: Scope) -> Scope:
+    """The scope of a WebSocket, from the one its opening handshake would have as an HTTP request."""
+    del http["method"]
+    http["type"] = "websocket"
+    http["scheme"] = "wss" if http["scheme"] == "https" else "ws"
+    http["extensions"] = {}
+    return http
+
+
+class WebSocketTasks:
+    """The tasks in which one application serves WebSockets; the site makes them."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def serve(
+        self, app: ASGIApplication, scope: Scope, exchange: Exchange, options: WebSocketOptions
+    ) -> Exchange:
+        """`serve_websocket`, known to `finish` meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None, "a site awaits in a task"
+        self._running.add(task)
+        try:
+            await serve_websocket(app, scope, exchange, options)
+        finally:
+            self._running.discard(task)
+        return exchange
+
+    async def finish(self, timeout_s: float) -> int:
+        """Give those that still run so many seconds, cancel the rest and give them as many; how many are left.
+
+        Their connections are closed.
+        """
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        return len(self._running)
+
+
 class WebSocketCall:
     """`receive` and `send` of one application; both belong to its task."""
 
