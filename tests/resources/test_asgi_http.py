@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container.message.errors import ClientDisconnected
-from container.resources.asgi import ASGIResource
-from container.testing import Client
+from container.resources.asgi import ASGIResource, http
+from container.testing import AsyncClient, Client
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.leaf import GET, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from container.testing import ClientResponse
 
 Scope = dict[str, Any]
 
@@ -687,6 +689,58 @@ def test_streams_are_told_when_the_server_begins_to_stop() -> None:
         client.settle()
         assert seen == ["/stream http.disconnect"]
         assert stream.receive().body == b"xbye"
+
+
+async def waits_for_something_to_send(scope: Scope, receive: Any, send: Any) -> None:
+    await send(start(200, (b"content-type", b"text/event-stream")))
+    await send(body(b"data: 1\n\n", more=True))
+    await asyncio.Event().wait()
+
+
+def test_a_stream_without_a_listener_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CH-19: it asks for nothing and sends nothing, so it would never learn that its client has left."""
+    monkeypatch.setattr(http, "SILENCE_S", 0.001)
+    site = Site(serve(waits_for_something_to_send))
+    with Client(site) as client:
+        connection = client.connect()
+        connection.send(GET)
+        assert len(site.root._calls) == 1  # type: ignore[attr-defined]
+        connection.send_eof()
+        client.wait_until(lambda: not site.root._calls)  # type: ignore[attr-defined]
+
+
+def test_a_half_closed_client_that_is_still_sent_to_is_no_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SILENCE_S", 0.01)
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await send(start())
+        for _ in range(20):
+            await send(body(b"x", more=True))
+            await asyncio.sleep(0.002)
+        await send(body(b"end"))
+
+    with Client(serve(app)) as client:
+        connection = client.connect()
+        connection.send(GET)
+        connection.send_eof()
+        assert connection.receive().body.endswith(b"xend")
+
+
+def test_server_sent_events_end_when_the_server_begins_to_stop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http, "DRAIN_S", 0.001)
+
+    async def stopping() -> ClientResponse:
+        async with AsyncClient(serve(waits_for_something_to_send)) as client:
+            connection = client.connect()
+            await connection.send(GET)
+            client.site.drain()
+            return await connection.receive()
+
+    answer = asyncio.run(stopping())
+    assert (answer.body, answer.complete) == (b"data: 1\n\n", True)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

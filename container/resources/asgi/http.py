@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # Pieces that are sent in one go before others get their turn, though the client takes them all.
 BURST: Final = 64
+# A stream that has said nothing for so long after its client closed its side has lost it.
+SILENCE_S: Final = 5.0
+# What server-sent events get to end by themselves when the server begins to stop.
+DRAIN_S: Final = 0.5
 # How far the answer has come.
 _NOTHING: Final = 0
 _HEAD: Final = 1  # start was called
@@ -134,6 +138,7 @@ class HTTPCall:
     def _start(self) -> None:
         self._in_time()
         self.exchange.start(self._status, self._block)
+        self._observe()
 
     def _in_time(self) -> None:
         if self.deadline is not None:
@@ -215,25 +220,54 @@ class HTTPCall:
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
-        if not self._observing:
-            self._observing = True
-            self.exchange.on_close(self.wake)
+        self._observe()
         try:
             await waiter
         finally:
             if self._waiters:
                 self._waiters.remove(waiter)
 
-    def wake(self, error: Exception | None = None) -> None:
+    def _observe(self) -> None:
+        if not self._observing:
+            self._observing = True
+            self.exchange.on_close(self._closed)
+
+    def _closed(self, error: Exception | None) -> None:
+        """The answer is complete, or the client has closed its side."""
+        self._wake()
+        if error is not None and self.exchange.started:
+            self._watch_stream()
+
+    def _wake(self) -> None:
         """Let whoever waits for the end look again."""
         for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
+    def _watch_stream(self, pieces: int = -1) -> None:
+        """End a stream nobody listens to any more. Many an application waits for something to send and never
+        asks; a client that has closed only one side is known by what is still sent to it."""
+        if self.phase == _COMPLETE or self.task.done():
+            return
+        if self._pieces == pieces:
+            self.cancel()
+        else:
+            asyncio.get_running_loop().call_later(SILENCE_S, self._watch_stream, self._pieces)
+
     def drain(self) -> None:
         """The server is about to stop: streams are told that their client goes away."""
-        if self.exchange.started:
-            self.wake()
+        if not self.exchange.started or self.phase == _COMPLETE:
+            return
+        self._wake()
+        if self.exchange.disconnected:
+            self.cancel()
+        elif self._is_endless:
+            asyncio.get_running_loop().call_later(DRAIN_S, self.cancel)
+
+    @property
+    def _is_endless(self) -> bool:
+        """Server-sent events never end by themselves, and their clients come back."""
+        return b"text/event-stream" in self._block.lines.lower()
 
     # The end.
 
@@ -246,14 +280,19 @@ class HTTPCall:
         self.cancel()
 
     def cancel(self) -> None:
-        self.cancelled = True
-        self.task.cancel()
+        if not self.task.done():
+            self.cancelled = True
+            self.task.cancel()
 
     def _broke_off(self, error: BaseException) -> None:
         """The application raised."""
         exchange = self.exchange
         if isinstance(error, asyncio.CancelledError) and self.cancelled:
-            if not exchange.gone:
+            if exchange.gone:
+                return
+            if exchange.started and self._is_endless:
+                exchange.end()
+            else:
                 self.resource.fail(exchange, HTTPError(503))
         elif self._told:
             # Frameworks have exceptions of their own for a client that has left.
