@@ -39,6 +39,7 @@ LINGER_MAX: Final = 1 << 20
 # Seconds without a message after which memory that can be had again is given back.
 REST_S: Final = 5.0
 NEVER: Final = float("inf")
+_BINARY: Final = (bytes, bytearray, memoryview)
 # A WebSocket that ends with one of these was closed as it should be.
 PROPER: Final = frozenset({NORMAL, GOING_AWAY, NO_STATUS, SERVICE_RESTART})
 
@@ -196,16 +197,18 @@ class WebSocketChannel(asyncio.Protocol):
     # Messages out.
 
     def send(self, message: str | bytes | bytearray | memoryview) -> None:
-        """Write one message now. The channel is open."""
-        frames = self.frames
+        """Write one message now. The channel is open. Raises TypeError for what is no message."""
         if message.__class__ is str:
-            frames.send_text(message.encode())
+            data = self.frames.text(message.encode())
+        elif isinstance(message, _BINARY):
+            data = self.frames.binary(message)
+        elif isinstance(message, str):
+            data = self.frames.text(message.encode())
         else:
-            frames.send_binary(message)  # type: ignore[arg-type]  # the caller tells texts from others
+            raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
         self._active = True
-        for data in frames.data_to_send():
-            self.sent += len(data)
-            self.transport.write(data)
+        self.sent += len(data)
+        self.transport.write(data)
 
     async def writable(self) -> None:
         """Wait until the client takes more, or is gone."""
@@ -440,8 +443,6 @@ class H1WebSocket:
         channel = self._channel
         if channel is None:
             raise self._not_accepted()
-        if not isinstance(message, str | bytes | bytearray | memoryview):
-            raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
         if channel.paused:
             await channel.writable()
         if not channel.is_open:

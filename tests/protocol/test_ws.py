@@ -11,7 +11,7 @@ from container.message.errors import HTTPError
 from container.message.request import Request
 from container.message.websocket import WebSocketOptions
 from container.protocol.ws import Deflate, Frames, Handshake, check_close, read_handshake
-from tests.websocket_cases import BINARY, CASES, CONT, END, PING, TEXT, Case, check, frame
+from tests.websocket_cases import BINARY, CASES, CONT, END, MASK, PING, TEXT, Case, check, frame
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 GOOD = {
@@ -50,8 +50,8 @@ def conversation(
         while frames.messages:
             message = frames.messages.popleft()
             if frames.close_sent is None:
-                (frames.send_text if isinstance(message, str) else frames.send_binary)(
-                    message.encode() if isinstance(message, str) else message
+                answer += (
+                    frames.text(message.encode()) if isinstance(message, str) else frames.binary(message)
                 )
         answer += b"".join(frames.data_to_send())
     return answer
@@ -65,6 +65,19 @@ def test_an_echo_answers_as_the_table_says(case: Case) -> None:
     """AS-05: byte by byte where that is short enough, and whole."""
     check(case, conversation(case.sent), messages=False)
     check(case, conversation(case.sent, step=1 if len(case.sent) < 2000 else 4093))
+
+
+def test_content_that_looks_like_a_frame_is_content() -> None:
+    """The shortcut for messages that come alone is taken between two frames only."""
+    looks = frame(TEXT, b"x" * 44)
+    inner = bytes(octet ^ MASK[at % 4] for at, octet in enumerate(looks))
+    sent = frame(BINARY, inner)
+    assert sent[6:] == looks
+    frames = Frames(OPTIONS)
+    for piece in (sent[:6], sent[6:], sent, frame(TEXT, b"a", fin=False), frame(CONT, b"b"), looks):
+        frames.receive_data(piece)
+    assert list(frames.messages) == [inner, inner, "ab", "x" * 44]
+    assert frames.held == 146
 
 
 @pytest.mark.parametrize(
@@ -265,10 +278,8 @@ def test_only_long_messages_are_compressed(offer: str) -> None:
     frames = Frames(OPTIONS, deflate)
     inflater = zlib.decompressobj(wbits=-12)
     for _ in range(3):
-        frames.send_text(b"x" * 511)
-        assert b"".join(frames.data_to_send()) == b"\x81\x7e\x01\xff" + b"x" * 511
-        frames.send_text(b"abc" * 1000)
-        data = b"".join(frames.data_to_send())
+        assert frames.text(b"x" * 511) == b"\x81\x7e\x01\xff" + b"x" * 511
+        data = frames.text(b"abc" * 1000)
         assert data[0] == 0xC1
         assert data[1] < 126
         assert inflater.decompress(data[2:] + b"\0\0\xff\xff") == b"abc" * 1000

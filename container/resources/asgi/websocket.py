@@ -25,6 +25,8 @@ DENIAL: Final = "websocket.http.response"
 # A denial is an answer of one piece: more than this is not one.
 _DENIAL_MAX: Final = 16 << 20
 
+_BINARY: Final = (bytes, bytearray, memoryview)
+
 
 async def serve_websocket(
     app: ASGIApplication, scope: Scope, exchange: Exchange, options: WebSocketOptions
@@ -87,12 +89,13 @@ class WebSocketTasks:
 class WebSocketCall:
     """`receive` and `send` of one application; both belong to its task."""
 
-    __slots__ = ("_connected", "_denial", "_exchange", "_left", "_pieces", "_size", "_socket")
+    __slots__ = ("_accepted", "_connected", "_denial", "_exchange", "_left", "_pieces", "_size", "_socket")
 
     def __init__(self, socket: WebSocket, exchange: Exchange) -> None:
         self._socket = socket
         self._exchange = exchange
         self._connected = False  # websocket.connect was received
+        self._accepted = False
         self._left: asyncio.Event | None = None
         self._denial: Response | None = None
         self._pieces: list[bytes] = []
@@ -100,13 +103,14 @@ class WebSocketCall:
 
     async def receive(self) -> dict[str, Any]:
         """The next event; after the first `websocket.disconnect` the same one, as often as asked."""
-        if not self._connected:
-            self._connected = True
-            return {"type": "websocket.connect"}
         socket = self._socket
         try:
-            if socket.state is WebSocketState.CONNECTING:
-                await self._await_leaving()
+            if not self._accepted:
+                if not self._connected:
+                    self._connected = True
+                    return {"type": "websocket.connect"}
+                if socket.state is WebSocketState.CONNECTING:
+                    await self._await_leaving()
             message = await socket.receive()
         except WebSocketDisconnected as over:
             return _disconnect(over.code, over.reason)
@@ -150,6 +154,7 @@ class WebSocketCall:
         if self._denial is not None:
             raise ExchangeStateError("expected no websocket.accept after a denial has begun")
         await self._socket.accept(message.get("subprotocol"), _headers(message.get("headers") or ()))
+        self._accepted = True
         self._answered()
 
     def _close(self, message: Message) -> None:
@@ -203,7 +208,7 @@ def _payload(message: Message) -> str | bytes:
         if not isinstance(text, str):
             raise TypeError(f"expected str as text, got {type(text).__name__}")
         return text
-    if not isinstance(data, bytes | bytearray | memoryview):
+    if not isinstance(data, _BINARY):
         raise TypeError(f"expected bytes as bytes, got {type(data).__name__}")
     return bytes(data)
 
