@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from container.encoders.brotli import Brotli
+    from container.encoders.deflate import Deflate
+    from container.encoders.gzip import Gzip
+    from container.encoders.zstd import Zstd
     from container.message.errors import ClientDisconnected, HTTPError
     from container.message.limits import Limits, Timeouts
     from container.message.request import Request
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from container.service.application import Application, Service
     from container.service.server import serve
     from container.tree.accesslog import AccessLog
+    from container.tree.encoding import Encoded
     from container.tree.pages import ErrorPage
     from container.tree.resource import Resource
     from container.tree.site import Site
@@ -31,10 +36,14 @@ _HOMES = {
     "ASGIResource": "resources.asgi",
     "AccessLog": "tree.accesslog",
     "Application": "service.application",
+    "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
     "Data": "resources.data",
+    "Deflate": "encoders.deflate",
+    "Encoded": "tree.encoding",
     "ErrorPage": "tree.pages",
     "Files": "resources.static",
+    "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "Limits": "message.limits",
     "ParentRedirect": "resources.redirect",
@@ -51,14 +60,15 @@ _HOMES = {
     "WebSocketDisconnected": "message.websocket",
     "WebSocketOptions": "message.websocket",
     "WebSocketResource": "resources.websocket",
+    "Zstd": "encoders.zstd",
     "serve": "service.server",
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "ASGIResource", "AccessLog", "Application", "ClientDisconnected", "Data", "ErrorPage", "Files",
-    "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request", "Resource", "Response", "Service",
-    "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
-    "WebSocketResource", "serve",
+    "ASGIResource", "AccessLog", "Application", "Brotli", "ClientDisconnected", "Data", "Deflate", "Encoded",
+    "ErrorPage", "Files", "Gzip", "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request", "Resource",
+    "Response", "Service", "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket",
+    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from container.channel.content import close, forget, pieces_of, setter
 from container.channel.output import Output, amend
 from container.message.body import EMPTY, Body
+from container.message.encoding import EncodingChoice
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
 from container.message.fields import CLOSE, FieldBlock, trailer_lines
@@ -38,10 +39,20 @@ _UNKNOWN = -1
 class _Watchers:
     """Who wants to know of an exchange, or to change its head: rarely anybody, so made when needed."""
 
-    __slots__ = ("hooks", "observers", "on_complete", "on_readable", "on_writable", "task", "trailers")
+    __slots__ = (
+        "encoding",
+        "hooks",
+        "observers",
+        "on_complete",
+        "on_readable",
+        "on_writable",
+        "task",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self.hooks: list[HeadHook] = []
+        self.encoding: EncodingChoice | None = None
         self.observers: list[CloseObserver] = []
         self.on_complete: Callable[[], None] | None = None
         self.on_readable: Callable[[], None] | None = None
@@ -70,7 +81,7 @@ class H1Exchange:
         # HTTP/1.1, the connection stays, content belongs into the answer, and nobody watches.
         self._plain = channel.parser.is_plain
         self._watchers: _Watchers | None = None
-        # Set while the head is held back.
+        # Set while the head is held back or content is encoded.
         self._output: Output | None = None
         # The client gets all it will get: verbs that come late do no harm.
         self._settled = False
@@ -141,6 +152,11 @@ class H1Exchange:
         """A whole answer that takes some thought: still one write."""
         if block.length < 0 and (body or self.request.method != "HEAD"):
             block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
+        watchers, channel = self._watchers, self._channel
+        is_changed = watchers is not None and (watchers.hooks or watchers.encoding is not None)
+        if is_changed and watchers is not None and channel is not None and not self.started:
+            Output(self, channel, status, block, reason, watchers.hooks, watchers.encoding).reply(body)
+            return
         self.start(status, block, reason)
         if body:
             self.write(body)
@@ -167,9 +183,9 @@ class H1Exchange:
         if channel is None or self.started:
             self._check_late()
             return
-        if self._watchers is not None and self._watchers.hooks:
-            output = Output(self, status, block, reason, self._watchers.hooks)
-            output.begin(channel.group.loop, channel.group.host.timeouts.hooks)
+        watchers = self._watchers
+        if watchers is not None and (watchers.hooks or watchers.encoding is not None):
+            Output(self, channel, status, block, reason, watchers.hooks, watchers.encoding).start()
         else:
             self.send_head(status, block, reason)
 
@@ -216,6 +232,10 @@ class H1Exchange:
             if self._output.complete:
                 self._check_late()
             return self._output.write(data)
+        return self.send(channel, data)
+
+    def send(self, channel: "H1Channel", data: bytes) -> bool:
+        """More content, as it goes out."""
         head = self._head
         if data:
             if self._discards:
@@ -244,15 +264,15 @@ class H1Exchange:
             self, ValueError(f"expected {expected} bytes of content, got more: cut off")
         )
         self._settled = True
-        self.write(data[: self._left])
-        self.end()
+        self.send(channel, data[: self._left])
+        self.send_end(channel)
         return True
 
     def stream(self, body: Content) -> None:
         channel = self._channel
         if channel is None:
             forget(body)
-        elif self._output is not None:
+        elif self._output is not None and self._output.held:
             self._output.stream(body)
         else:
             self._watch().task = channel.group.loop.create_task(self._send(body))
@@ -263,7 +283,7 @@ class H1Exchange:
             if not self.ended or self.disconnected:
                 raise ClientDisconnected("the client has left")
             return
-        if channel.paused or self._output is not None:
+        if channel.paused or (self._output is not None and self._output.held):
             writable = channel.group.loop.create_future()
             self.when_writable(setter(writable))
             await writable
@@ -272,7 +292,7 @@ class H1Exchange:
 
     def when_writable(self, callback: Callable[[], None]) -> None:
         channel = self._channel
-        if channel is not None and (channel.paused or self._output is not None):
+        if channel is not None and (channel.paused or (self._output is not None and self._output.held)):
             self._watch().on_writable = callback
         else:
             callback()
@@ -295,9 +315,13 @@ class H1Exchange:
             if self._output.complete:
                 self._check_late()
             self._output.end()
-            return
+        else:
+            self.send_end(channel)
+
+    def send_end(self, channel: "H1Channel") -> None:
+        """All content has been sent."""
         if self._left > 0:
-            self.write(b"")  # the head, that the client sees what is missing
+            self.send(channel, b"")  # the head, that the client sees what is missing
             self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
             return
         last, self._head = self._head, b""
@@ -442,6 +466,10 @@ class H1Exchange:
         if self._channel is not None:  # ENDED is there for ever, and would keep it
             self._watch().hooks.append(hook)
 
+    def encode_by(self, choice: EncodingChoice | None) -> None:
+        if self._channel is not None and (choice is not None or self._watchers is not None):
+            self._watch().encoding = choice
+
     # Called by the channel.
 
     def content_arrived(self) -> None:
@@ -501,22 +529,29 @@ class H1Exchange:
     def resumed(self) -> None:
         """The client takes more again."""
         watchers = self._watchers
-        if watchers is not None and watchers.on_writable is not None and self._output is None:
+        if self._output is not None and self._output.held:
+            return
+        if watchers is not None and watchers.on_writable is not None:
             callback, watchers.on_writable = watchers.on_writable, None
             callback()
 
     # Called by the output stage.
 
     def hold(self, output: Output) -> None:
-        """The head waits for its hooks: until `let_go`, `output` keeps what is said."""
+        """The head has to wait: until `go_on`, `output` keeps what is said."""
         self._output = output
         self.started = True
         self._head = b""
         self._chunked = self._discards = False
         self._left = _UNKNOWN
 
-    def let_go(self) -> None:
-        self._output = None
+    def go_on(self, output: Output | None) -> None:
+        """Nothing is held back any more; `output` is what still encodes the content."""
+        self._output = output
+
+    def settle(self) -> None:
+        """The client gets all it may: whoever goes on to write does no harm."""
+        self._settled = True
 
     def replace(self, error: Exception) -> None:
         """A hook failed and nothing has left: answer with the error, by another exchange.
@@ -527,7 +562,8 @@ class H1Exchange:
         assert channel is not None, "a client is there that waits for its answer"
         other = H1Exchange(channel, self.request)
         other._keep, other._plain, other.disconnected = self._keep, self._plain, self.disconnected
-        other._watch().hooks = self._watch().hooks
+        watchers = self._watch()
+        other._watch().hooks, other._watch().encoding = watchers.hooks, watchers.encoding
         self._channel = None
         self.ended = self.gone = self._settled = True
         channel.exchange = self.request.exchange = other
@@ -617,6 +653,7 @@ class H1Exchange:
         channel = self._channel
         if channel is not None and self._head:
             self.started = False
+            self._output = None
             channel.group.host.failed(self, error)
             if not self.started:
                 self.abort()

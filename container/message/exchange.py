@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from container.message.body import SpoolQuota
+from container.message.encoding import EncodingChoice
 from container.message.errors import ProtocolError
 from container.message.fields import FieldBlock
 from container.message.headers import Headers
@@ -105,6 +106,12 @@ class Exchange(Protocol):
         When a hook gives back an awaitable, the head and all that is said after it are held back until that is
         done; `write` returns False meanwhile. What a hook raises, or its awaitable, leads to an error page. The
         awaitable is awaited to its end even when the client leaves, but no longer than `Timeouts.hooks`.
+        """
+
+    def encode_by(self, choice: EncodingChoice | None) -> None:
+        """Let `choice` decide, after all hooks, in which coding the content goes out; None: as it is.
+
+        Takes the place of the one before it.
         """
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterat
 from inspect import isawaitable
 
 from container.message.body import SpoolQuota
+from container.message.encoding import Encoder
 from container.message.errors import ClientDisconnected, HTTPError, ProtocolError
 from container.message.exchange import Exchange
 from container.message.fields import encode_fields
@@ -17,9 +18,11 @@ from container.message.headers import Headers, HeaderSource
 from container.message.limits import Limits, Timeouts
 from container.message.request import Request
 from container.message.response import Response
+from container.tree.encoding import EncodingRules
 from container.tree.pages import error_page, traceback_page
 from container.tree.resource import Resource
 from container.tree.traverse import resolve
+from container.tree.wrapper import Wrapper
 
 log = logging.getLogger("container.site")
 
@@ -35,7 +38,8 @@ class Site(Resource):
     `root`: the resource at `/`. `headers`: added to every response the site produces. `error_pages`: by
     status, a Response or a function that makes one. `display_tracebacks`: 500 pages show the traceback; for
     development only. `limits`, `timeouts`: of every connection that serves this site. `access_log`: told of
-    every exchange.
+    every exchange. `encoders`: codings its answers may be sent in, such as `[Brotli(), Gzip()]`, in the order
+    the server prefers; `Encoded` has more options.
 
     Mounted inside another tree, a Site keeps its headers and error pages, and answers requests for its
     mount point without trailing slash by a redirect.
@@ -53,6 +57,7 @@ class Site(Resource):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         access_log: Callable[[Exchange], None] | None = None,
+        encoders: Iterable[Encoder] = (),
     ) -> None:
         if not isinstance(root, Resource):
             raise TypeError(f"expected a Resource as root of a Site, got {root!r}")
@@ -65,6 +70,8 @@ class Site(Resource):
         self.timeouts = timeouts or Timeouts()
         self.quota = SpoolQuota(self.limits.spool_quota)
         self.log = access_log
+        rules = EncodingRules(encoders)
+        self.encoding = rules if rules.encoders else None
         # The loop keeps only weak references to tasks.
         self._tasks: set[Task[None]] = set()
 
@@ -78,6 +85,8 @@ class Site(Resource):
         try:
             if self._decorates:
                 exchange.before_head(self._add_headers)
+            if self.encoding is not None:
+                exchange.encode_by(self.encoding)
             if request.raw_path[0] != _SLASH_CODE:
                 answer = self._answer_odd_target(exchange)
             else:
@@ -131,6 +140,8 @@ class Site(Resource):
         request.site = self
         if self._decorates:
             request.exchange.before_head(self._add_headers)
+        if self.encoding is not None:
+            request.exchange.encode_by(self.encoding)
         if request.consumed >= len(request.raw_path) and not request.raw_path.endswith(b"/"):
             return _SLASH
         return self.root
@@ -166,7 +177,9 @@ class Site(Resource):
             resource = waiting.pop()
             if resource not in found:
                 found[resource] = None
-                if not isinstance(resource, Site):
+                if isinstance(resource, Wrapper):
+                    waiting.append(resource.inner)
+                elif not isinstance(resource, Site):
                     waiting.extend(reversed(resource.children.values()))
         return list(found)
 

@@ -1,0 +1,1 @@
+"""Content codings, one a file (RFC 9110 8.4.1)."""
