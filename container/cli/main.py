@@ -160,6 +160,7 @@ def settings_of(
         lifespan=options["lifespan"],
         request_timeout=options["request_timeout"],
         headers=options["headers"],
+        encoders=options["compress"] or (),
         display_tracebacks=options["display_tracebacks"],
         limits=limits,
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},

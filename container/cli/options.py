@@ -13,7 +13,9 @@ import click
 from container import __version__
 from container.channel.endpoints import Endpoint, parse_endpoint
 from container.config.build import KINDS, Settings
+from container.config.encoders import parse_encoders
 from container.config.importer import nearest_name
+from container.message.encoding import Encoder
 from container.message.fields import CONTENT_LENGTH, Pair, encode_fields
 from container.message.limits import Limits, Timeouts
 from container.service.logs import LEVELS
@@ -107,6 +109,10 @@ def one_of(names: Sequence[str]) -> Parsed:
 
 def _endpoint(text: str, option: str) -> Endpoint:
     return parse_endpoint(text)
+
+
+def _encoders(text: str, option: str) -> tuple[Encoder, ...]:
+    return parse_encoders(text)
 
 
 def spell_size(size: int | None) -> str:
@@ -208,6 +214,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
     _option(
         "--header", "--add-header", "headers", type=Parsed("field", parse_header), metavar='"NAME: VALUE"',
         multiple=True, help="Add a field to every answer. Repeatable.",
+    ),
+    _option(
+        "--compress", type=Parsed("encoders", _encoders), metavar="NAME[:LEVEL],...",
+        help="Encode answers for clients that take it: zstd, br, gzip, deflate, those preferred first.",
     ),
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),

@@ -19,6 +19,7 @@ from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
+from container.tree.encoding import EncodingRules
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from container.channel.endpoints import Endpoint
+    from container.message.encoding import Encoder
     from container.message.exchange import Exchange
     from container.message.fields import Pair
     from container.resources.asgi.lifespan import LifespanMode
@@ -37,8 +39,8 @@ class Settings:
 
     `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`: of each ASGI application;
     `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
-    every site: `headers` are added, `limits` and `timeouts` replace single values by name. `access_log` is
-    for sites that have none; with `override_log` for all of them.
+    every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
+    those a site has. `access_log` is for sites that have none; with `override_log` for all of them.
     """
 
     threads: int = 8
@@ -46,6 +48,7 @@ class Settings:
     lifespan: LifespanMode = "auto"
     request_timeout: float | None = None
     headers: tuple[Pair, ...] = ()
+    encoders: tuple[Encoder, ...] = ()
     display_tracebacks: bool = False
     limits: Mapping[str, int | None] = field(default_factory=dict)
     timeouts: Mapping[str, float] = field(default_factory=dict)
@@ -166,6 +169,8 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site = outer
     site.limits = replace(site.limits, **settings.limits)  # type: ignore[arg-type]  # None only where it may be
     site.timeouts = replace(site.timeouts, **settings.timeouts)
+    if settings.encoders:
+        site.encoding = EncodingRules(settings.encoders)
     if settings.override_log or site.log is None:
         site.log = settings.access_log
     return site

@@ -1,0 +1,60 @@
+"""Encoders by name, `zstd,br:5,gzip`: those of this package and those of plug-ins (group `container.encoders`)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Final
+
+from container.config.importer import ImportProblem, nearest_name
+from container.config.mounts import ConfigProblem
+
+if TYPE_CHECKING:
+    from container.message.encoding import Encoder
+
+GROUP: Final = "container.encoders"
+# Our own need no installed metadata.
+_OWN: Final = {
+    "gzip": "container.encoders.gzip:Gzip",
+    "br": "container.encoders.brotli:Brotli",
+    "zstd": "container.encoders.zstd:Zstd",
+    "deflate": "container.encoders.deflate:Deflate",
+}
+
+
+def parse_encoders(text: str) -> tuple[Encoder, ...]:
+    """Encoders in the order they were named, each `NAME` or `NAME:LEVEL`.
+
+    ConfigProblem for what cannot be understood, ImportProblem for a library or plug-in that is missing.
+    """
+    found: dict[str, Encoder] = {}
+    for spec in text.split(","):
+        name, colon, level = spec.strip().lower().partition(":")
+        if name in found:
+            raise ConfigProblem(f"expected {name!r} once, got it twice in {text!r}")
+        found[name] = _make(name, level if colon else None)
+    return tuple(found.values())
+
+
+def _make(name: str, level: str | None) -> Encoder:
+    plugins = {each.name: each for each in entry_points(group=GROUP)}
+    known = plugins | {each: EntryPoint(each, where, GROUP) for each, where in _OWN.items()}
+    if name not in known:
+        hint = nearest_name(name, known)
+        raise ConfigProblem(f"expected {', '.join(sorted(known))} as encoder, got {name!r}{hint}")
+    if level is not None and not (level.isascii() and level.isdigit()):
+        raise ConfigProblem(f'expected a level as in "{name}:4", got {level!r}')
+    module, _, factory = known[name].value.partition(":")
+    options = {} if level is None else {"level": int(level)}
+    try:
+        encoder: Encoder = getattr(import_module(module), factory)(**options)
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+    except (
+        RuntimeError,
+        ImportError,
+        AttributeError,
+        TypeError,
+    ) as error:  # a library is missing, or a plug-in odd
+        raise ImportProblem(f"expected the encoder {name!r}, got none: {error}") from error
+    return encoder
