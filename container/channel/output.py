@@ -100,7 +100,11 @@ class Output:
             self._hold(None)
             return
         if self._compressor is not None and self._is_whole:
-            self._replace_whole(_whole(self._compressor, body))
+            try:
+                self._replace_whole(_whole(self._compressor, body))
+            except BaseException:
+                self._exchange.encode_by(None)  # an error page can do without
+                raise
         self._send_head()
         for data in self._pieces:
             self._send(data)

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import brotli
 import pytest
 
-from container import Brotli, Data, Deflate, Encoded, Files, Gzip, Resource, Response, Site, WSGIResource
+from container import (
+    ASGIResource,
+    Brotli,
+    Data,
+    Deflate,
+    Encoded,
+    Files,
+    Gzip,
+    Resource,
+    Response,
+    Site,
+    WSGIResource,
+)
 from container.message.negotiation import preferred_coding
 from container.testing import Client, ClientResponse
 from tests.leaf import Leaf, request
@@ -96,6 +108,21 @@ def wsgi(kind: str, threads: int) -> WSGIResource:
     return WSGIResource(written if kind == "write" else app, threads=threads)
 
 
+def asgi(sizes: list[int]) -> ASGIResource:
+    """Sends the page in pieces of these sizes, the rest with the last one."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(PAGE))]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        at = 0
+        for size in sizes:
+            await send({"type": "http.response.body", "body": PAGE[at : at + size], "more_body": True})
+            at += size
+        await send({"type": "http.response.body", "body": PAGE[at:]})
+
+    return ASGIResource(app, lifespan="off")
+
+
 async def late(_: Request) -> Response:
     return Response(PAGE, content_type="application/json")
 
@@ -121,6 +148,8 @@ def leaf(kind: str, path: Path) -> Resource:
         "inline list": lambda: wsgi("list", 0),
         "inline generator": lambda: wsgi("generator", 0),
         "inline write": lambda: wsgi("write", 0),
+        "asgi": lambda: asgi([]),
+        "asgi pieces": lambda: asgi([1000, 0, 5000]),
         "file": lambda: Files(path.parent, index=[path.name]),
         "big": lambda: Leaf(lambda _: Response(BIG, content_type=json_type)),
         "big piece": lambda: Leaf(lambda _: Response(iter([BIG]), content_type=json_type)),
@@ -129,10 +158,10 @@ def leaf(kind: str, path: Path) -> Resource:
     return made[kind]()  # type: ignore[no-any-return]
 
 
-WHOLE = ["native", "async", "data", "wsgi list", "inline list", "big"]
+WHOLE = ["native", "async", "data", "wsgi list", "inline list", "big", "asgi"]
 STREAMED = [
     "iterated", "async pieces", "wsgi generator", "wsgi write", "inline generator", "inline write", "big piece",
-    "big file",
+    "big file", "asgi pieces",
 ]  # fmt: skip
 LEAVES = pytest.mark.parametrize("kind", [*WHOLE, *STREAMED, "file"])
 
@@ -385,7 +414,8 @@ def test_anybody_can_write_an_encoder() -> None:
 @pytest.mark.parametrize("body", [PAGE, BIG])
 def test_an_encoder_that_fails_is_a_500(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     root = Leaf(lambda _: Response(body, content_type="application/json"))
-    with Client(Encoded(root, [Reversed(RuntimeError("no ink"))])) as client:
+    # A minimum of 0: the error page would be encoded too.
+    with Client(Encoded(root, [Reversed(RuntimeError("no ink"))], minimum=0)) as client:
         assert ask(client, "rev").status == 500
     assert "no ink" in caplog.text
 
