@@ -13,14 +13,8 @@ from typing import Any, Final, cast
 
 from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.frames import (
-    BINARY,
-    CLOSE,
-    CONT,
-    TEXT,
-    Frame,
-    apply_mask,  # type: ignore[attr-defined]  # the compiled one where there is one
-)
+from websockets.frames import BINARY, CLOSE, CONT, TEXT, Frame
+from websockets.frames import apply_mask as apply_mask  # type: ignore[attr-defined]  # compiled where it can be
 from websockets.headers import build_extension, parse_extension
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.typing import LoggerLike
