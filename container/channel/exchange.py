@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from container.channel.content import close, forget, pieces_of, setter
 from container.channel.output import Output, amend
+from container.channel.sendfile import SMALL, FileSender, can_send
 from container.message.body import EMPTY, Body
 from container.message.encoding import EncodingChoice
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook
-from container.message.fields import CLOSE, FieldBlock, trailer_lines
+from container.message.fields import CLOSE, UNUSUAL, FieldBlock, trailer_lines
+from container.message.file_body import FileBody
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
@@ -33,6 +35,8 @@ logger = logging.getLogger("container.channel")
 UNREAD_MAX = 64 * 1024
 # What the access log says of a client that left before it was answered.
 CLIENT_CLOSED_REQUEST = 499
+# Content above this is not copied to be sent with its head.
+JOINED_MAX = 16 * 1024
 _UNKNOWN = -1
 
 
@@ -137,7 +141,10 @@ class H1Exchange:
         self.started = True
         self.status = status
         self.bytes_sent = size
-        channel.transport.write(b"".join((opening, block.section, body)))
+        if size > JOINED_MAX:
+            channel.transport.writelines((opening + block.section, body))
+        else:
+            channel.transport.write(b"".join((opening, block.section, body)))
         self._channel = None
         self.ended = self.gone = True
         if group.host.log is not None:
@@ -150,6 +157,15 @@ class H1Exchange:
 
     def _reply_unusual(self, status: int, block: FieldBlock, body: bytes, reason: str) -> None:
         """A whole answer that takes some thought: still one write."""
+        channel = self._channel
+        assert channel is not None, "checked by reply()"
+        if status == 304 and self._plain and not (body or reason or block.kinds & UNUSUAL or channel.group.draining):
+            line = h1_response.STATUS_LINES[304]
+            channel.transport.write(b"".join((line, channel.group.default_fields, block.lines, b"\r\n")))
+            self.started = True
+            self.status = status
+            self._finish(channel)
+            return
         if block.length < 0 and (body or self.request.method != "HEAD"):
             block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
         watchers, channel = self._watchers, self._channel
@@ -274,8 +290,45 @@ class H1Exchange:
             forget(body)
         elif self._output is not None and self._output.held:
             self._output.stream(body)
+        elif isinstance(body, FileBody) and (self._discards or self._left == body.count):
+            self._send_file(channel, body)
         else:
-            self._watch().task = channel.group.loop.create_task(self._send(body))
+            self.stream_pieces(channel, body)
+
+    def stream_pieces(self, channel: "H1Channel", body: Content) -> None:
+        """Send whatever is iterable, by a task."""
+        self._watch().task = channel.group.loop.create_task(self._send(body))
+
+    def _send_file(self, channel: "H1Channel", body: FileBody) -> None:
+        """Send a file whose length has been announced, without reading it where that is possible."""
+        if self._discards:
+            body.close()
+            self.end()
+        elif body.count <= SMALL:
+            try:
+                data = b"".join(body)
+            except (OSError, EOFError) as error:
+                self._broke_off(error)
+                return
+            finally:
+                body.close()
+            self.write(data)
+            self.end()
+        elif can_send(channel):
+            head, self._head = self._head, b""
+            FileSender(channel, self, head, body).begin()
+        else:
+            self.stream_pieces(channel, body)
+
+    def file_sent(self) -> None:
+        """A FileSender has sent all of its file."""
+        self._left = 0
+        self.end()
+
+    def forget_writable(self) -> None:
+        """Whoever waits for the client to take more does not any longer."""
+        if self._watchers is not None:
+            self._watchers.on_writable = None
 
     async def drain(self) -> None:
         channel = self._channel

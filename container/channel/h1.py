@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from container.channel.exchange import H1Exchange
 from container.channel.group import ChannelGroup
+from container.channel.sendfile import FileSender
 from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ProtocolError
 from container.protocol.h1 import RequestParser
@@ -51,7 +52,8 @@ class H1Channel(asyncio.Protocol):
 
     __slots__ = (
         "_advancing", "_backlog", "_body_since", "_discarded", "_in_head", "_lingering", "_reading", "_served",
-        "_stopped", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "transport",
+        "_stopped", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "sender",
+        "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -61,6 +63,8 @@ class H1Channel(asyncio.Protocol):
         self.parser = RequestParser(group.host.limits, group.tokeniser)
         self.exchange: H1Exchange | None = None
         self.paused = False
+        # What puts a file into the socket beside the transport.
+        self.sender: FileSender | None = None
         self.half_closed = False
         self.deadline = NEVER
         self._reading = True
@@ -125,7 +129,7 @@ class H1Channel(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
-        self._backlog = self.transport.get_write_buffer_size()
+        self._backlog = self._unsent()
         self.deadline = self.group.now + self.group.host.timeouts.write
 
     def resume_writing(self) -> None:
@@ -349,6 +353,10 @@ class H1Channel(asyncio.Protocol):
         self.parser.buffer = b""
         self.transport.abort()
 
+    def _unsent(self) -> int:
+        """What was given to be sent and has not left."""
+        return self.transport.get_write_buffer_size() + (self.sender.left if self.sender is not None else 0)
+
     # Time.
 
     def sweep(self, now: float) -> None:
@@ -356,7 +364,7 @@ class H1Channel(asyncio.Protocol):
             if self.parser.framing is not None and self._too_slow(now):
                 self._time_out()
         elif self.paused or self.transport.is_closing():
-            backlog = self.transport.get_write_buffer_size()
+            backlog = self._unsent()
             if backlog == self._backlog:
                 log.info("no progress towards a client that does not read: connection cut")
                 self.abort()

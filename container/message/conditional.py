@@ -2,7 +2,7 @@
 
 Pure functions over validators that the resource knows. A request without preconditions costs one look at
 its fields. Entity-tags are text as they stand in an ETag field, quotes included: `"v1"` or `W/"v1"`.
-If-Range is the business of whoever serves ranges.
+What becomes of ranges is decided in `selection.py`.
 """
 
 import re
@@ -14,6 +14,8 @@ from container.message.request import Request
 from container.message.response import Response
 
 _FIELDS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
+# The fields that may lead to anything but the whole content.
+CONDITIONS: Final = _FIELDS | {b"range", b"if-range"}
 _SAFE: Final = ("GET", "HEAD")
 # entity-tag (RFC 9110 8.8.3): the weakness flag is case-sensitive, spaces are no part of a tag.
 _TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
@@ -43,6 +45,21 @@ def evaluate(request: Request, *, etag: str | None, last_modified: int | None) -
     return _already_known(fields, request.method in _SAFE, etag, last_modified)
 
 
+def holds_if_range(request: Request, *, etag: str | None, last_modified: int | None) -> bool:
+    """Step 5 of RFC 9110 13.2.2: may a range be honoured? Without If-Range it may (RFC 9110 13.1.5)."""
+    values = [value for name, value in request.raw_headers if name == b"if-range"]
+    if not values:
+        return True
+    if len(values) > 1:
+        return False
+    if b'"' in values[0]:
+        # Parts of two versions make no whole, so a weak tag proves nothing.
+        own = _split(etag)
+        return own is not None and not own[0] and _tags(values) == [own]
+    since = parse_date(values)
+    return since is not None and since == last_modified
+
+
 def not_modified(headers: Headers) -> Response:
     """The 304 that stands for a 200 with `headers`: the same, without what describes its content."""
     return Response(b"", 304, [field for field in headers.items() if field[0].lower() not in _OF_CONTENT])
@@ -55,7 +72,7 @@ def _unchanged(fields: dict[bytes, list[bytes]], etag: str | None, last_modified
         # An answer about the wrong version does harm, so a weak tag proves nothing (RFC 9110 13.1.1).
         own = _split(etag)
         return _is_any(tags) or (own is not None and not own[0] and own in _tags(tags))
-    since = _date(fields.get(b"if-unmodified-since"))
+    since = parse_date(fields.get(b"if-unmodified-since"))
     return since is None or last_modified is None or last_modified <= since
 
 
@@ -69,7 +86,7 @@ def _already_known(
         if _is_any(tags) or (own is not None and own[1] in [opaque for _, opaque in _tags(tags)]):
             return 304 if safe else 412
         return None
-    since = _date(fields.get(b"if-modified-since")) if safe else None
+    since = parse_date(fields.get(b"if-modified-since")) if safe else None
     return 304 if since is not None and last_modified is not None and last_modified <= since else None
 
 
@@ -93,7 +110,7 @@ def _tags(values: list[bytes]) -> list[tuple[bytes, bytes]]:
     return _TAG.findall(joined)
 
 
-def _date(values: list[bytes] | None) -> int | None:
+def parse_date(values: list[bytes] | None) -> int | None:
     """An HTTP-date in any of its three formats (RFC 9110 5.6.7), as seconds since 1970; None unless valid."""
     # A second comma is a list of dates, and a list is to be ignored (RFC 9110 13.1.3).
     if values is None or len(values) > 1 or values[0].count(b",") > 1:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Self
 
 from container.message.fields import FieldBlock
+from container.message.file_body import FileBody
 from container.message.headers import Headers, HeaderSource
 from container.message.status import check_status
 
@@ -27,8 +28,9 @@ JSON = "application/json"
 class Response:
     """A final response (RFC 9110 15).
 
-    `body`: bytes are sent with their length; str is encoded as UTF-8; a sync or async iterable of bytes is
-    streamed as it yields, and closed. Iterables are used once: build a new Response for every request.
+    `body`: bytes are sent with their length; str is encoded as UTF-8; a FileBody leaves without being read,
+    where that is possible; a sync or async iterable of bytes is streamed as it yields, and closed. Iterables
+    and files are used once: build a new Response for every request.
     Content without a Content-Type is `text/html; charset=utf-8`.
     """
 
@@ -56,7 +58,10 @@ class Response:
 
     def block(self) -> FieldBlock:
         """The encoded header section. Raises ValueError when a field cannot go to the wire."""
-        self.sealed = block = self.headers.freeze()
+        block = self.headers.freeze()
+        if isinstance(self.body, FileBody) and block.length < 0:
+            block = FieldBlock(block.fields, block.lines, block.kinds, self.body.count)
+        self.sealed = block
         return block
 
     def copy(self) -> "Response":

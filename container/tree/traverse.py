@@ -53,6 +53,11 @@ def resolve(resource: Resource, request: Request) -> Resource:
         resource = child
 
 
+def render_below(resource: Resource, request: Request) -> "Answer | Awaitable[Answer]":
+    """The answer of whatever `resource` leads to: for resources that hand a request on. Raises HTTPError(404)."""
+    return resolve(resource, request).render(request)
+
+
 class _Late(Resource):
     """Stands in for a child that has to be waited for."""
 

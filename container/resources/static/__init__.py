@@ -1,0 +1,5 @@
+"""Files of the disk as a resource: one directory, several laid over each other, or a single file."""
+
+from container.resources.static.resource import Files, Processor
+
+__all__ = ["Files", "Processor"]
