@@ -57,13 +57,21 @@ def generator_name() -> str:
     return "wrk" if shutil.which("wrk") else "load.py (plain Python)"
 
 
-def run_load(port: int, *, connections: int, seconds: float, core: int) -> Load:
-    """Load `http://127.0.0.1:port/` for `seconds` from a process pinned to `core`."""
+def run_load(
+    port: int, *, connections: int, seconds: float, core: int, path: str = "/", field: str | None = None
+) -> Load:
+    """Load `http://127.0.0.1:port/` for `seconds` from a process pinned to `core`.
+
+    Another `path`, or a further header field, only with wrk.
+    """
     whole_s = max(1, round(seconds))
     if wrk := shutil.which("wrk"):
-        target = f"http://127.0.0.1:{port}/"
+        target = f"http://127.0.0.1:{port}{path}"
         command = [wrk, "-t1", f"-c{connections}", f"-d{whole_s}s", "--latency", target]
+        command += ["-H", field] if field is not None else []
         return parse_wrk(_run_pinned(command, core, whole_s + _GRACE_S))
+    if path != "/" or field is not None:
+        raise RuntimeError("expected wrk to be installed: the plain Python generator knows one request")
     command = [sys.executable, __file__, str(port), str(connections), str(whole_s)]
     return Load(**json.loads(_run_pinned(command, core, whole_s + _GRACE_S)))
 
