@@ -159,6 +159,8 @@ def settings_of(
         queue_limit=options["queue_limit"],
         lifespan=options["lifespan"],
         request_timeout=options["request_timeout"],
+        index=options["index"],
+        listing=options["listing"],
         headers=options["headers"],
         encoders=options["compress"] or (),
         display_tracebacks=options["display_tracebacks"],

@@ -154,7 +154,12 @@ PARAMETERS: Final[list[click.Parameter]] = [
     _option("--wsgi", **_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
     _option("--asgi", **_NAME, help="Serve an ASGI application."),
     _flag("--factory", help="APP, --wsgi or --asgi names a function that returns the application."),
-    _option("--path", metavar="DIR", help="Serve the files of a directory."),
+    _option("--path", metavar="DIR", help="Serve the files of a directory, or a single file."),
+    _option(
+        "--index", metavar="NAME", multiple=True, default=_settings.index,
+        help="What to answer for a directory instead of a listing; the first that is there. Repeatable.",
+    ),
+    _flag("--listing/--no-listing", default=True, help="Show directories of --path that have no index."),
     _option(
         "-y", "--python", "tac", metavar="FILE",
         help="Serve what a .tac file binds to `application`, at its own addresses unless one is given here.",

@@ -40,13 +40,16 @@ class Settings:
     `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`: of each ASGI application;
     `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
     every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
-    those a site has. `access_log` is for sites that have none; with `override_log` for all of them.
+    those a site has. `index` is of every directory that is named, `listing` of a root that is one.
+    `access_log` is for sites that have none; with `override_log` for all of them.
     """
 
     threads: int = 8
     queue_limit: int = 1000
     lifespan: LifespanMode = "auto"
     request_timeout: float | None = None
+    index: tuple[str, ...] = ("index.html",)
+    listing: bool = True
     headers: tuple[Pair, ...] = ()
     encoders: tuple[Encoder, ...] = ()
     display_tracebacks: bool = False
@@ -121,7 +124,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
     if source.asgi is not None:
         return source.asgi, _asgi(source.asgi, settings, factory=source.factory)
     if source.path is not None:
-        return source.path, _files(source.path, settings)
+        return source.path, _files(source.path, settings, listing=settings.listing)
     if source.tac is not None:
         return source.tac, load_tac(source.tac)
     if root is not None:
@@ -258,14 +261,17 @@ def _application(name: str, kind: str, factory: bool) -> object:
     return value
 
 
-def _files(path: str, settings: Settings) -> Resource:
+def _files(path: str, settings: Settings, *, listing: bool = False) -> Resource:
     if not os.path.exists(path):
         raise ConfigProblem(f"expected a directory, got {path!r}: nothing is there")
     if not os.access(path, os.R_OK):
         raise ConfigProblem(f"expected a directory that can be read, got {path!r}")
     from container.resources.static import Files
 
-    return Files(path)
+    try:
+        return Files(path, index=settings.index, listing=listing)
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
 
 
 def _redirect(url: str, settings: Settings) -> Resource:

@@ -34,6 +34,7 @@ def parse_ranges(value: bytes, size: int) -> list[Range] | None:
         return None
     found: list[Range] = []
     members = 0
+    has_suffix = False
     for text in specifier[1].split(b","):
         text = text.strip(b" \t")
         if not text:
@@ -45,6 +46,7 @@ def parse_ranges(value: bytes, size: int) -> list[Range] | None:
         first, last = member.groups()
         if not first:
             count = min(int(last), size)
+            has_suffix = has_suffix or int(last) > 0
             start = size - count
         else:
             start = int(first)
@@ -55,7 +57,8 @@ def parse_ranges(value: bytes, size: int) -> list[Range] | None:
             found.append((start, count))
     if not members or members > RANGES_MAX or sum(count for _, count in found) > size:
         return None
-    return found
+    # The last bytes of nothing are all there is, which no 206 can say.
+    return found if found or size or not has_suffix else None
 
 
 def content_range(start: int, count: int, size: int) -> str:
