@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from container.encoders.gzip import Gzip
     from container.encoders.zstd import Zstd
     from container.message.errors import ClientDisconnected, HTTPError
+    from container.message.file_body import FileBody
     from container.message.limits import Limits, Timeouts
     from container.message.request import Request
     from container.message.response import Response
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from container.resources.asgi import ASGIResource
     from container.resources.data import Data
     from container.resources.redirect import ParentRedirect, Redirect
+    from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
     from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import ThreadPool, WSGIResource
@@ -42,6 +44,7 @@ _HOMES = {
     "Deflate": "encoders.deflate",
     "Encoded": "tree.encoding",
     "ErrorPage": "tree.pages",
+    "FileBody": "message.file_body",
     "Files": "resources.static",
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
@@ -51,6 +54,7 @@ _HOMES = {
     "Request": "message.request",
     "Resource": "tree.resource",
     "Response": "message.response",
+    "SendfileFrom": "resources.sendfile",
     "Service": "service.application",
     "Site": "tree.site",
     "ThreadPool": "resources.wsgi",
@@ -66,9 +70,9 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Application", "Brotli", "ClientDisconnected", "Data", "Deflate", "Encoded",
-    "ErrorPage", "Files", "Gzip", "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request", "Resource",
-    "Response", "Service", "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket",
-    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
+    "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request",
+    "Resource", "Response", "SendfileFrom", "Service", "Site", "ThreadPool", "Timeouts", "WSGIResource",
+    "WebSocket", "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
 ]  # fmt: skip
 
 

@@ -23,6 +23,21 @@ def open_file(path: str | bytes | PathLike[str], *, dir_fd: int | None = None, f
     return os.open(path, _OPEN | flags, dir_fd=dir_fd)
 
 
+def lies_inside(fd: int, roots: Sequence[bytes]) -> bool:
+    """Does the open file lie below one of the directories, wherever links may have led?"""
+    try:
+        where = os.readlink(b"/proc/self/fd/%d" % fd)
+    except OSError:  # no Linux, or no /proc
+        import fcntl
+
+        where = fcntl.fcntl(fd, getattr(fcntl, "F_GETPATH", 50), bytes(1024)).partition(b"\0")[0]
+    for root in roots:
+        real = os.path.realpath(root or b"/")
+        if where == real or where.startswith(real.rstrip(b"/") + b"/"):
+            return True
+    return False
+
+
 class FileBody:
     """`count` bytes of a file from `offset` on. Owns the descriptor `fd`, until `close`.
 

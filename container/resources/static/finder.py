@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from container.message.file_body import open_file
+from container.message.file_body import lies_inside, open_file
 
 Links = Literal["follow", "inside", "refuse"]
 
@@ -166,18 +166,3 @@ class Finder:
             return open_file(name, dir_fd=here, flags=_NO_LINK)
         finally:
             os.close(here)
-
-
-def lies_inside(fd: int, roots: Sequence[bytes]) -> bool:
-    """Does the open file lie below one of the directories, wherever links may have led?"""
-    try:
-        where = os.readlink(b"/proc/self/fd/%d" % fd)
-    except OSError:  # no Linux, or no /proc
-        import fcntl
-
-        where = fcntl.fcntl(fd, getattr(fcntl, "F_GETPATH", 50), bytes(1024)).partition(b"\0")[0]
-    for root in roots:
-        real = os.path.realpath(root or b"/")
-        if where == real or where.startswith(real.rstrip(b"/") + b"/"):
-            return True
-    return False

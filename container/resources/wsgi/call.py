@@ -8,6 +8,7 @@ Each method says which thread calls it.
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected
 from container.message.exchange import Exchange
-from container.message.fields import FieldBlock, Pair, encode_fields
+from container.message.fields import CLOSE, FieldBlock, Pair, encode_fields
+from container.message.file_body import FileBody
+from container.message.response import Response
+from container.message.selection import answer_file
 from container.message.status import reason as standard_reason
 from container.resources.wsgi.environ import make_environ
+from container.resources.wsgi.streams import FileWrapper
 
 if TYPE_CHECKING:
     from container.resources.wsgi.resource import WSGIResource
@@ -40,14 +45,15 @@ class WSGICall:
     """The application is run by `run` in a thread; what it says is carried to the exchange by `delivered`.
 
     `status`, `reason` and `block` are what start_response was told; `whole` is the content of an answer that
-    is complete; `error` what the application raised. With a deadline there is a `guard` around what thread and
-    loop have to agree upon: `started` and `done` by the one, `abandoned` by the other.
+    is complete, `file` the file it consists of; `error` what the application raised. With a deadline there is
+    a `guard` around what thread and loop have to agree upon: `started` and `done` by the one, `abandoned` by
+    the other.
     """
 
     __slots__ = (
         "_blocked", "_changed", "_finished", "_input", "_outstanding", "_pieces", "_streaming", "_waiting",
-        "abandoned", "block", "deadline", "done", "error", "exchange", "guard", "reason", "replaced", "resource",
-        "started", "status", "thread", "whole",
+        "abandoned", "block", "deadline", "done", "error", "exchange", "file", "guard", "reason", "replaced",
+        "resource", "started", "status", "thread", "whole",
     )  # fmt: skip
 
     def __init__(self, resource: "WSGIResource", exchange: Exchange) -> None:
@@ -57,6 +63,7 @@ class WSGICall:
         self.replaced = False
         self.guard: threading.Lock | None = None
         self.whole: bytes | None = None
+        self.file: FileBody | None = None
         self.error: BaseException | None = None
         self.block: FieldBlock | None = None
         self._streaming = False
@@ -134,6 +141,8 @@ class WSGICall:
     def _send_pieces(self, result: Iterable[bytes]) -> None:
         """An iterable of unknown length: send each piece as it comes, unless the first is all there is."""
         try:
+            if result.__class__ is FileWrapper and self._take_file(result):
+                return
             for data in result:
                 if not data:
                     continue
@@ -158,6 +167,18 @@ class WSGICall:
             close = getattr(result, "close", None)
             if close is not None:
                 close()
+
+    def _take_file(self, wrapper: FileWrapper) -> bool:
+        """Keep the file of `wsgi.file_wrapper` to send it without reading it, if that can be done."""
+        file = wrapper.plain_file()
+        if file is None or self.block is None or self._streaming or self.block.length == 0:
+            return False
+        count = self.block.length if self.block.length >= 0 else None
+        try:
+            self.file = FileBody.of(file, count=count)
+        except (OSError, ValueError):  # closed, no regular file, or shorter than announced
+            return False
+        return True
 
     def start_response(
         self, status: str, headers: Sequence[Pair], exc_info: ExcInfo | None = None
@@ -221,7 +242,9 @@ class WSGICall:
             if not self._blocked:
                 self._pump()
         else:
-            if self.whole is not None and not exchange.started:
+            if self.file is not None:
+                self._send_file(self.file)
+            elif self.whole is not None and not exchange.started:
                 try:
                     exchange.reply(self.status, self.block, self.whole, self.reason)  # type: ignore[arg-type]  # set with whole
                 except Exception as error:  # noqa: BLE001  # a hook of the tree raised
@@ -230,6 +253,33 @@ class WSGICall:
                 self._fail(self.error)
         if self.guard is not None:
             self.resource.finished(self)
+
+    def _send_file(self, body: FileBody) -> None:
+        exchange = self.exchange
+        self.file = None
+        assert self.block is not None, "checked by _take_file"
+        if exchange.started:  # it came too late
+            body.close()
+            return
+        try:
+            exchange.respond(self._file_answer(body, self.block))
+        except Exception as error:  # noqa: BLE001  # a hook of the tree raised, or there are no such ranges
+            self.resource.fail(exchange, error)
+
+    def _file_answer(self, body: FileBody, block: FieldBlock) -> Response:
+        fields = list(block.fields)
+        if self.reason or block.kinds & CLOSE:  # as unusual as it was said
+            return Response(body, self.status, fields, reason=self.reason)
+        with closing(body):
+            return answer_file(
+                self.exchange.request,
+                body.fileno(),
+                fields,
+                status=self.status,
+                offset=body.offset,
+                count=body.count,
+                validate=False,
+            )
 
     def _pump(self) -> None:
         """Write what the thread has handed over, as far as the client takes it."""

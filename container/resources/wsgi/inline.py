@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from container.resources.wsgi.call import WSGICall
+from container.resources.wsgi.streams import FileWrapper
 
 
 class InlineCall(WSGICall):
@@ -28,6 +29,8 @@ class InlineCall(WSGICall):
             if result.__class__ is list or result.__class__ is tuple:
                 self._send_whole(result)
                 self._answer()
+            elif result.__class__ is FileWrapper and self._take_file(result):
+                self._answer()
             else:
                 pieces = self._first_of(result)
         finally:
@@ -37,7 +40,9 @@ class InlineCall(WSGICall):
             self.exchange.stream(pieces)
 
     def _answer(self) -> None:
-        if self._streaming:
+        if self.file is not None:
+            self._send_file(self.file)
+        elif self._streaming:
             self.exchange.end()
         else:
             assert self.block is not None, "checked by _send_whole"

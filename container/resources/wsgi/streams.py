@@ -7,6 +7,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from tempfile import _TemporaryFileWrapper
 from typing import BinaryIO
 
 from container.message.errors import ClientDisconnected
@@ -50,6 +51,15 @@ class FileWrapper:
     def __init__(self, file: BinaryIO, block_size: int = 65536) -> None:
         self.file = file
         self.block_size = block_size
+
+    def plain_file(self) -> BinaryIO | None:
+        """The file itself, if what it reads are the bytes that its descriptor leads to.
+
+        That it has a descriptor is not enough: a GzipFile has that of what it unpacks.
+        """
+        file = getattr(self.file, "file", None) if isinstance(self.file, _TemporaryFileWrapper) else self.file
+        raw = file.raw if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
+        return file if isinstance(raw, io.FileIO) else None
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self.file.read(self.block_size), b"")
