@@ -21,7 +21,14 @@ _SAFE: Final = ("GET", "HEAD")
 _TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 # What describes the content that a 304 does not have (RFC 9110 15.4.5, 8.6).
 _OF_CONTENT: Final = frozenset(
-    {"content-type", "content-length", "content-encoding", "content-language", "content-range"}
+    {
+        "accept-ranges",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "content-language",
+        "content-range",
+    }
 )
 
 

@@ -2,10 +2,10 @@
 
 from hashlib import blake2b
 
-from container.message.conditional import evaluate, not_modified
-from container.message.errors import HTTPError
+from container.message.conditional import not_modified
 from container.message.request import Request
 from container.message.response import Response
+from container.message.selection import ACCEPT_RANGES, is_plain, judge, partial
 from container.resources.media_types import content_type
 from container.tree.resource import Resource
 
@@ -24,6 +24,8 @@ class Data(Resource):
         self.etag = f'"{blake2b(raw, digest_size=16).hexdigest()}"'
         self._response = Response(raw, content_type=media_type)
         self._response.headers.add("ETag", self.etag)
+        self._response.headers.add(*ACCEPT_RANGES)
+        self._content = raw
         self._response.block()  # an illegal type is an error now, not with every request
         self._not_modified = not_modified(self._response.headers)
 
@@ -31,9 +33,9 @@ class Data(Resource):
         return self if request.raw_path[: request.consumed] == b"/" else None
 
     def get(self, request: Request) -> Response:
-        status = evaluate(request, etag=self.etag, last_modified=None)
-        if status is None:
+        if is_plain(request):
             return self._response
-        if status == 304:
-            return self._not_modified
-        raise HTTPError(status)
+        verdict = judge(request, len(self._content), etag=self.etag, last_modified=None)
+        if isinstance(verdict, list):
+            return partial(self._content, verdict, self._response.headers.items())
+        return self._response if verdict is None else self._not_modified

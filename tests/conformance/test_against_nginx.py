@@ -247,7 +247,7 @@ def normal(status: int, fields: list[tuple[str, str]], body: bytes) -> Seen:
         for name in ("Content-Type", "Content-Length"):
             known.pop(name, None)
     if status != 200:
-        known.pop("Accept-Ranges", None)  # ours stays on 206, 304: harmless, and one block of fields for all
+        known.pop("Accept-Ranges", None)  # ours stays on 206: harmless
     if status >= 400:
         known.pop("Vary", None)  # our error pages depend on nothing but Accept
     if "Content-Encoding" in known:

@@ -76,7 +76,12 @@ def test_the_content_comes_as_it_is() -> None:
     data = Data(b"\x00\x01", "application/x-test")
     status, headers, body = ask(mounted("a", data), "/a")
     assert (status, body) == (200, b"\x00\x01")
-    assert headers == {"Content-Type": "application/x-test", "ETag": data.etag, "Content-Length": "2"}
+    assert headers == {
+        "Content-Type": "application/x-test",
+        "ETag": data.etag,
+        "Accept-Ranges": "bytes",
+        "Content-Length": "2",
+    }
 
 
 def test_head_has_the_fields_of_get_and_no_content() -> None:
@@ -157,3 +162,15 @@ def test_nothing_is_below_it(name: str, target: str, expected: int) -> None:
 @pytest.mark.parametrize(("target", "expected"), [("/", 200), ("/?q", 200), ("/a", 404), ("//", 404)])
 def test_as_the_root_of_a_site_it_answers_the_slash(target: str, expected: int) -> None:
     assert ask(Data(b"x", "text/plain"), target)[0] == expected
+
+
+def test_data_has_ranges_and_preconditions_like_files() -> None:
+    """RT-15"""
+    data = Data(b"0123456789", "a/b")
+    root = mounted("a", data)
+    status, headers, body = ask(root, "/a", Range="bytes=2-4")
+    assert (status, headers["Content-Range"], body) == (206, "bytes 2-4/10", b"234")
+    assert ask(root, "/a", Range="bytes=10-")[0] == 416
+    assert ask(root, "/a", Range="bytes=2-4", If_Range='"x"')[0] == 200
+    assert ask(root, "/a", If_Match='"x"')[0] == 412
+    assert ask(root, "/a", If_None_Match=data.etag)[0] == 304

@@ -49,7 +49,7 @@ class Entry:
         self.etag = etag
         self.modified = modified
         self.identity = identify(status)
-        self.settled = now_ns - status.st_mtime_ns > _SETTLES_NS
+        self.settled = now_ns - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLES_NS
         self.until = 0.0
         length = [] if body else [("Content-Length", "0")]  # or an answer to HEAD would not have it
         self.full = Response(body, 200, [*fields, *length])
