@@ -159,7 +159,11 @@ class H1Exchange:
         """A whole answer that takes some thought: still one write."""
         channel = self._channel
         assert channel is not None, "checked by reply()"
-        if status == 304 and self._plain and not (body or reason or block.kinds & UNUSUAL or channel.group.draining):
+        if (
+            status == 304
+            and self._plain
+            and not (body or reason or block.kinds & UNUSUAL or channel.group.draining)
+        ):
             line = h1_response.STATUS_LINES[304]
             channel.transport.write(b"".join((line, channel.group.default_fields, block.lines, b"\r\n")))
             self.started = True

@@ -57,7 +57,11 @@ class Exchange(Protocol):
         """More content; empty data sends the head alone. False when the writer should `await drain()`."""
 
     def stream(self, body: Content) -> None:
-        """After `start`: send an iterable as it yields, by a task of the exchange, then end; closes it."""
+        """After `start`: send an iterable as it yields, by a task of the exchange, then end; closes it.
+
+        A FileBody of the announced length is sent by the system where that is possible; where the file has
+        shrunk the connection is cut.
+        """
 
     async def drain(self) -> None:
         """Wait until the client has taken enough. Raises ClientDisconnected when it has gone."""

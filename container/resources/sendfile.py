@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, Pair
-from container.message.file_body import FileBody, lies_inside, open_file
+from container.message.file_body import lies_inside, open_file
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
@@ -192,12 +192,6 @@ class _Watched:
                 close()
         else:
             self._exchange.stream(body)
-
-    def send_file(self, body: FileBody) -> None:
-        if self._replaced:
-            body.close()
-        else:
-            self._exchange.send_file(body)
 
     async def drain(self) -> None:
         if not self._replaced:
