@@ -7,6 +7,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 import logging
 from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from inspect import isawaitable
 
 from container.message.body import SpoolQuota
@@ -74,6 +75,18 @@ class Site(Resource):
         self.encoding = rules if rules.encoders else None
         # The loop keeps only weak references to tasks.
         self._tasks: set[Task[None]] = set()
+
+    # This tree under another server. The adapters lie above the tree, so they are imported when they are asked for.
+
+    def as_asgi(self) -> Callable[..., Awaitable[None]]:
+        """This site as an ASGI 3 application: `uvicorn module:asgi` with `asgi = site.as_asgi()`."""
+        application: Callable[..., Awaitable[None]] = import_module("container.service.hosted").as_asgi(self)
+        return application
+
+    def as_wsgi(self) -> Callable[..., Iterable[bytes]]:
+        """This site as a WSGI application, for mod_wsgi, gunicorn or waitress. RuntimeError without a2wsgi."""
+        application: Callable[..., Iterable[bytes]] = import_module("container.service.hosted").as_wsgi(self)
+        return application
 
     # The Host of channels.
 

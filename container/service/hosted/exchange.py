@@ -1,0 +1,616 @@
+"""The exchange of a tree that runs under a foreign server: the verbs, spoken as ASGI messages (ASGI HTTP 2.5).
+
+The verbs never wait, so what they say is put into an outbox; `run` empties it as fast as the host takes it.
+The framing of the connection is the host's; that an answer keeps to its length is seen to here, because hosts
+differ in that. The Protocol and its contract are in `message/exchange.py`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias
+
+from container.channel.content import close, forget, pieces_of, setter
+from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED, UNREAD_MAX
+from container.message.body import EMPTY
+from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
+from container.message.exchange import CloseObserver, HeadHook, Host
+from container.message.fields import CLOSE, FieldBlock, encode_fields
+from container.message.headers import Headers
+from container.message.request import Request
+from container.message.response import Content, Response
+from container.message.status import BODILESS
+
+logger = logging.getLogger("container.hosted")
+
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+# What writers may put into the outbox before they have to wait, in bytes.
+WINDOW: Final = 64 * 1024
+_UNKNOWN: Final = -1
+
+
+class AnswerBroken(Exception):
+    """Tells the host that an answer will not be completed: it cuts the connection. Why has been logged."""
+
+
+class HostedExchange:
+    """One request that a foreign server has read, and its answer.
+
+    `hints`: the host sends 103 Early Hints. `wsgi`: the host is a WSGI server, whose one thread reads and writes
+    in turn: content is read only when somebody wants it, and fields of the connection are the host's own.
+    """
+
+    __slots__ = (
+        "_aborted", "_body", "_discards", "_head", "_held", "_hints", "_hooks", "_left", "_listener", "_loop", "_news",
+        "_observers", "_on_complete", "_on_readable", "_on_writable", "_outbox", "_overflowed", "_queued",
+        "_receive", "_send", "_tasks", "_wanted", "_wsgi",
+        "bytes_sent", "disconnected", "ended", "expects_continue", "gone", "host", "request", "started", "status",
+    )  # fmt: skip
+
+    # Set by start(): what is left of the announced length, and whether content is for the wire at all.
+    _left: int
+    _discards: bool
+
+    def __init__(
+        self,
+        host: Host,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        *,
+        hints: bool = False,
+        wsgi: bool = False,
+    ) -> None:
+        self.host = host
+        self.request = request
+        self.status = 0
+        self.bytes_sent = 0
+        self.started = False
+        self.ended = False
+        self.disconnected = False
+        self.gone = False
+        self.expects_continue = expects_continue(request)
+        self._receive = receive
+        self._send = send
+        self._hints = hints
+        self._wsgi = wsgi
+        self._loop = asyncio.get_running_loop()
+        self._body = request.body
+        self._head: Message | None = None
+        self._outbox: deque[Message] = deque()
+        self._queued = 0
+        self._overflowed = False
+        self._aborted = False
+        # While a hook of the head is awaited: what was said after the head. None when nothing is held back.
+        self._held: list[bytes | None] | None = None
+        self._hooks: list[HeadHook] = []
+        self._observers: list[CloseObserver] = []
+        self._on_complete: Callable[[], None] | None = None
+        self._on_readable: Callable[[], None] | None = None
+        self._on_writable: Callable[[], None] | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._wanted: asyncio.Future[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        # The loop keeps only weak references to tasks.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # The life of the exchange, as the host sees it.
+
+    async def run(self) -> None:
+        """Send the answer as it comes; returns when all of it was sent or the client has left.
+
+        Raises AnswerBroken when it was given up, CancelledError when the host cancels.
+        """
+        try:
+            while True:
+                while self._outbox:
+                    message = self._outbox.popleft()
+                    await self._send(message)
+                    self._sent(message)
+                if self.gone:
+                    break
+                if self._listener is None:
+                    self._listener = self._loop.create_task(self._listen())
+                self._news = self._loop.create_future()
+                await self._news
+        except OSError as error:  # ASGI HTTP 2.4: how a host says that the client has left
+            self.lost(error)
+        except BaseException as error:
+            self.lost(ClientDisconnected(f"the host gave up: {type(error).__name__}"))
+            raise
+        finally:
+            if self._listener is not None:
+                self._listener.cancel()
+        if self._aborted:
+            raise AnswerBroken("the answer was given up")
+
+    def lost(self, error: Exception) -> None:
+        """The client has left, or the host will not go on."""
+        if self.gone:
+            self._outbox.clear()
+            return
+        self._outbox.clear()
+        self._queued = 0
+        self.disconnected = True
+        self._body.fail(ClientDisconnected("the client left before the end of its request"))
+        self.status = self.status or CLIENT_CLOSED_REQUEST
+        self.gone = True
+        self._finish(ClientDisconnected(f"the client has left: {error}"))
+        for task in self._tasks:
+            # Soon, not now: a task that is cancelled before its first step could not close its content.
+            self._loop.call_soon(task.cancel)
+
+    # The whole answer at once.
+
+    def respond(self, response: Response) -> None:
+        body = response.body
+        if isinstance(body, bytes):
+            self.reply(response.status, response.sealed or response.block(), body, response.reason)
+            return
+        try:
+            self.start(response.status, response.block(), response.reason)
+        except BaseException:
+            forget(body)
+            raise
+        self.stream(body)
+
+    def reply(self, status: int, block: FieldBlock, body: bytes = b"", reason: str = "") -> None:
+        if block.length < 0 and (body or self.request.method != "HEAD"):
+            block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
+        self.start(status, block, reason)
+        if body:
+            self.write(body)
+        self.end()
+
+    # Interim and streamed answers.
+
+    def inform(self, status: int, headers: Headers | None = None) -> None:
+        """ASGI knows one interim response, 103 with links, of hosts that offer it; others are left out."""
+        if not 100 <= status <= 199 or status == 101:
+            raise ValueError(f"expected an interim status (100 or 102 to 199), got {status}")
+        if self._is_late():
+            return
+        if self.started:
+            raise ExchangeStateError("expected an interim response before the head of the answer")
+        links = headers.get_all("Link") if headers is not None else []
+        if self._hints and status == 103 and links:
+            self._put(
+                {"type": "http.response.early_hint", "links": [link.encode("latin-1") for link in links]}
+            )
+
+    def start(self, status: int, block: FieldBlock, reason: str = "") -> None:
+        """`reason` is the host's: ASGI has no place for it."""
+        if self.started or self._is_late():
+            self._check_late()
+            return
+        if self._hooks:
+            headers = Headers(block.fields)
+            waiting = self._amend(status, headers, list(self._hooks))
+            if waiting is not None:
+                self.started = True
+                self.status = status
+                self._held = []
+                self._task_for(self._hold_back(status, headers, block, waiting))
+                return
+            block = _amended(headers, block)
+        self._begin(status, block)
+
+    def write(self, data: bytes) -> bool:
+        if self._is_late():
+            return True
+        if not self.started:
+            raise ExchangeStateError("expected start() before write()")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"expected bytes to write, got {type(data).__name__}")
+        if self._held is not None:
+            self._held.append(bytes(data))
+            return False
+        if data and self._discards:
+            data = b""
+        elif data:
+            if 0 <= self._left < len(data):
+                return self._overflow(data)
+            if self._left >= 0:
+                self._left -= len(data)
+            self.bytes_sent += len(data)
+        if data or self._head is not None:
+            self._put_content(bytes(data), more=True)
+        return not self._is_full
+
+    def stream(self, body: Content) -> None:
+        if self.gone:
+            forget(body)
+        else:
+            self._task_for(self._send_content(body))
+
+    async def drain(self) -> None:
+        if self.gone:
+            if self.disconnected:
+                raise ClientDisconnected("the client has left")
+            return
+        if self._is_full:
+            writable = self._loop.create_future()
+            self.when_writable(setter(writable))
+            await writable
+            if self.gone:
+                raise ClientDisconnected("the client has left")
+
+    def when_writable(self, callback: Callable[[], None]) -> None:
+        if self._is_full and not self.gone:
+            self._on_writable = callback
+        else:
+            callback()
+
+    def end(self) -> None:
+        if self._is_late():
+            return
+        if not self.started:
+            raise ExchangeStateError("expected start() before end()")
+        if self._held is not None:
+            self._held.append(None)
+            return
+        if self._left > 0:
+            self.write(b"")  # the head, that the client sees what is missing
+            self.abort(ValueError(f"expected {self._left} more bytes of content: connection cut"))
+            return
+        self._put_content(b"", more=False)
+        self.ended = self.gone = True
+        self._finish(None)
+
+    def trail(self, block: FieldBlock) -> None:
+        """Trailers are left out: hardly any host sends them, and a client must do without (RFC 9110 6.5.1)."""
+        self._check_late()
+
+    def abort(self, error: Exception | None = None) -> None:
+        if self.gone:
+            return
+        self.started = True  # no error page any more
+        if error is not None:
+            self.host.failed(self, error)
+        self.status = self.status or (CLIENT_CLOSED_REQUEST if self.disconnected else 500)
+        self._aborted = not self.disconnected
+        self._held = None
+        self.disconnected = self.ended = self.gone = True
+        self._finish(error or ClientDisconnected("the answer was given up"))
+
+    # The request's content.
+
+    async def receive(self) -> None:
+        body = self._body
+        if body.held or body.complete:
+            return
+        if body.error is not None:
+            raise body.error
+        if self.gone:
+            raise ClientDisconnected("the exchange is over")
+        readable = self._loop.create_future()
+        self.when_readable(setter(readable))
+        await readable
+
+    async def complete(self) -> None:
+        body = self._body
+        while not body.complete:
+            if body.error is not None:
+                raise body.error
+            if self.gone:
+                raise ClientDisconnected("the exchange is over")
+            body.spool(self.host.limits.spool_memory, self.host.quota)
+            progress = self._loop.create_future()
+            self._on_readable = setter(progress)
+            self._want()
+            await progress
+
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        body = self._body
+        if self.gone or body.held or body.complete or body.error is not None:
+            callback()
+            return
+        self._on_readable = callback
+        self._want()
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        body = self._body
+        if body.complete:
+            callback()
+        elif not self.gone and body.error is None:
+            self._on_complete = callback
+            try:
+                body.spool(self.host.limits.spool_memory, self.host.quota)
+            except ProtocolError as error:
+                self.broken(error)
+                return
+            self._want()
+
+    def broken(self, error: ProtocolError) -> None:
+        """The rest of the content will not come, or is not wanted: say so if that is still possible."""
+        if self.gone:
+            return
+        self._body.fail(error)
+        self._on_complete = None
+        self._tell_readable()
+        if not self.started:
+            self.respond(self.host.refuse(error))
+
+    # Observers and hooks.
+
+    def on_close(self, observer: CloseObserver) -> None:
+        if self.ended or self.disconnected:
+            observer(ClientDisconnected("the client has left") if self.disconnected else None)
+        else:
+            self._observers.append(observer)
+
+    def before_head(self, hook: HeadHook) -> None:
+        self._hooks.append(hook)
+
+    def _amend(
+        self, status: int, headers: Headers, hooks: list[HeadHook]
+    ) -> "tuple[HeadHook, Awaitable[object], list[HeadHook]] | None":
+        """Call the hooks in turn, up to one that has to be waited for: it, its awaitable, and those after it."""
+        for number, hook in enumerate(hooks):
+            try:
+                result: object = hook(status, headers)
+            except BaseException:
+                self._hooks.remove(hook)  # or no error page could be sent either
+                raise
+            if isawaitable(result):
+                return hook, result, hooks[number + 1 :]
+        return None
+
+    async def _hold_back(
+        self,
+        status: int,
+        headers: Headers,
+        block: FieldBlock,
+        waiting: "tuple[HeadHook, Awaitable[object], list[HeadHook]]",
+    ) -> None:
+        """Let out the head, and all that was said after it, when the hooks are through."""
+        after: tuple[HeadHook, Awaitable[object], list[HeadHook]] | None = waiting
+        try:
+            while after is not None:
+                hook, awaitable, rest = after
+                try:
+                    await awaitable
+                except Exception:
+                    self._hooks.remove(hook)
+                    raise
+                after = self._amend(status, headers, rest)
+            block = _amended(headers, block)
+        except Exception as error:  # noqa: BLE001  # hooks are the tree's and the application's code
+            if not self.gone:
+                self._held = None
+                self.started = False
+                self.status = 0
+                self.host.failed(self, error)
+            return
+        held, self._held = self._held, None
+        if held is None or self.gone:
+            return
+        self._begin(status, block)
+        for data in held:
+            if self.ended:
+                break
+            if data is None:
+                self.end()
+            else:
+                self.write(data)
+        if not self.gone and not self._is_full:
+            self._tell_writable()
+
+    # Inside: out.
+
+    def _begin(self, status: int, block: FieldBlock) -> None:
+        """Make the head; it leaves with the first content or with the end."""
+        self.started = True
+        self.status = status
+        length = 0 if status == 205 else block.length
+        self._discards = status in BODILESS or self.request.method == "HEAD"
+        self._left = _UNKNOWN if self._discards else length
+        fields = list(_raw_fields(block.lines))
+        if length >= 0 and status not in BODILESS:
+            fields.append((b"content-length", b"%d" % length))
+        if block.kinds & CLOSE and not self._wsgi:
+            fields.append((b"connection", b"close"))
+        self._head = {"type": "http.response.start", "status": status, "headers": fields}
+
+    def _overflow(self, data: bytes) -> bool:
+        """Content beyond the announced Content-Length: send what fits, and that was the answer."""
+        expected = self.bytes_sent + self._left
+        self.host.failed(self, ValueError(f"expected {expected} bytes of content, got more: cut off"))
+        self._overflowed = True
+        self.write(data[: self._left])
+        self.end()
+        return True
+
+    def _put_content(self, data: bytes, *, more: bool) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._put(head)
+        elif not data and self._outbox and "more_body" in self._outbox[-1]:
+            self._outbox[-1]["more_body"] = more  # the last piece is still here: it can tell of the end
+            return
+        self._queued += len(data)
+        self._put({"type": "http.response.body", "body": data, "more_body": more})
+
+    def _put(self, message: Message) -> None:
+        self._outbox.append(message)
+        self._wake()
+
+    def _sent(self, message: Message) -> None:
+        body = message.get("body")
+        if body:
+            self._queued -= len(body)
+        if not self._is_full:
+            self._tell_writable()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._queued > WINDOW or self._held is not None
+
+    def _is_late(self) -> bool:
+        """A verb after the end: harmless when the client has left, an error of the caller otherwise."""
+        if not self.gone:
+            return False
+        self._check_late()
+        return True
+
+    def _check_late(self) -> None:
+        if (self.ended or self.started) and not (self.disconnected or self._overflowed):
+            raise ExchangeStateError("expected one answer to a request, got more after its head or end")
+
+    async def _send_content(self, body: Content) -> None:
+        """Send an iterable as it yields, no faster than the host takes it; close it whatever happens."""
+        try:
+            if self._held is not None:
+                await self.drain()
+            if not (self.gone or self._discards):
+                async for data in pieces_of(body):
+                    if not self.write(data):
+                        await self.drain()
+                    if self.ended:  # more than was announced: the rest is not even asked for
+                        return
+            if not self.gone:
+                self.end()
+        except Exception as error:  # noqa: BLE001  # the iterable is the application's code
+            self._broke_off(error)
+        finally:
+            await close(body)
+
+    def _broke_off(self, error: Exception) -> None:
+        """The iterable failed: the site may still answer with an error page if nothing has left."""
+        if self._head is None or self.gone:
+            self.abort(error)
+            return
+        self._head = None
+        self.started = False
+        self.host.failed(self, error)
+        if not self.started:
+            self.abort()
+
+    def _task_for(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Inside: in.
+
+    def _want(self) -> None:
+        """Somebody reads: have the listener go on."""
+        self.expects_continue = False
+        if self._listener is None:
+            self._wake()  # `run` makes it
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    async def _listen(self) -> None:
+        """Take what comes from the host: content as far as it is wanted, then the news that the client has left."""
+        more = True
+        try:
+            while more or not self._wsgi:
+                if more and not self._is_wanted():
+                    self._wanted = self._loop.create_future()
+                    await self._wanted
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.lost(ClientDisconnected("the host says so"))
+                    return
+                if not more:
+                    return  # a host that goes on and on, though it has said all there is
+                more = message.get("more_body", False)
+                self._take(message.get("body", b""), more=more)
+        except OSError as error:
+            self.lost(error)
+        except Exception as error:  # the host's code
+            logger.exception("receive() of the host failed for %s", self.request)
+            self.lost(ClientDisconnected(str(error)))
+
+    def _is_wanted(self) -> bool:
+        """Read on? Ahead of the reader up to a limit; a client or a thread that waits to be asked only when asked."""
+        if self._on_readable is not None or self._on_complete is not None or self._body.is_kept:
+            return True
+        return not (self._wsgi or self.expects_continue) and self._body.held <= UNREAD_MAX
+
+    def _take(self, data: bytes, *, more: bool) -> None:
+        """A piece of content from the host."""
+        body = self._body
+        if body.complete or body.error is not None:
+            return
+        limit = self.host.limits.body
+        try:
+            if limit is not None and body.received + len(data) > limit:
+                raise ProtocolError(413, f"expected at most {limit} bytes of content")
+            if data:
+                body.feed(data)
+        except ProtocolError as error:
+            self.broken(error)
+            return
+        if not more:
+            if body.length is not None and body.received != body.length:
+                self.lost(ClientDisconnected(f"expected {body.length} bytes of content, got {body.received}"))
+                return
+            body.finish([])
+        if self._on_complete is not None:
+            if body.complete:
+                callback, self._on_complete = self._on_complete, None
+                callback()
+        else:
+            self._tell_readable()
+
+    # Inside: the end.
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _finish(self, error: Exception | None) -> None:
+        """Nothing more will be said: tell whoever wants to know, and let nobody wait for ever."""
+        if self.host.log is not None:
+            self.host.log(self)
+        observers, self._observers = self._observers, []
+        for observer in observers:
+            try:
+                observer(error)
+            except Exception:  # the observer is the application's code
+                logger.exception("an observer of %s failed", self.request)
+        self._on_complete = None
+        self._tell_readable()
+        self._tell_writable()
+        if self._body is not EMPTY:
+            self.request.release()
+        self.request.exchange = ENDED
+        self._wake()
+
+    def _tell_readable(self) -> None:
+        if self._on_readable is not None:
+            callback, self._on_readable = self._on_readable, None
+            callback()
+
+    def _tell_writable(self) -> None:
+        if self._on_writable is not None:
+            callback, self._on_writable = self._on_writable, None
+            callback()
+
+
+def expects_continue(request: Request) -> bool:
+    """Does the client hold its content back until it is asked (RFC 9110 10.1.1)?"""
+    if request.http_version == "1.0" or request.body.complete:
+        return False
+    return (request.raw_header(b"expect") or b"").lower() == b"100-continue"
+
+
+def _amended(headers: Headers, block: FieldBlock) -> FieldBlock:
+    amended = encode_fields(headers.items())
+    if amended.length < 0:
+        amended.length = block.length  # known without being a field
+    return amended
+
+
+def _raw_fields(lines: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The fields of encoded lines as ASGI wants them: pairs with lower-case names."""
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        yield name.lower(), value
