@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from container.message.response import Response
+from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.tree.resource import Resource
 from tests.conformance.client import PATIENCE_S
@@ -221,6 +222,79 @@ def _played(environ: Any, case: Case, marks: Marks) -> Iterator[bytes]:
             marks.ended.set()
 
 
+def asgi_application(stage: Stage) -> Callable[[Any, Any, Any], Any]:
+    """The cases as an application of ASGI 3, written to the specification alone."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        name = scope["path"].removeprefix(scope["root_path"]).strip("/")
+        case, marks = stage.enter(scope["method"], name)
+        if case.crashes:
+            raise RuntimeError("as the test wants it")
+        content = b""
+        if case.echoes:
+            uploaded = await _upload(receive)
+            if uploaded is None:
+                return
+            content = uploaded
+            marks.uploads.append(content)
+        head = [(field.lower().encode("latin-1"), value.encode("latin-1")) for field, value in case.fields]
+        await send({"type": "http.response.start", "status": case.status, "headers": head})
+        if case.whole:
+            content += b"".join(step for step in case.steps(marks) if isinstance(step, bytes))
+            await send({"type": "http.response.body", "body": content})
+        else:
+            await _say(case, marks, receive, send)
+
+    return application
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while True:
+        asked = (await receive())["type"]
+        await send({"type": f"{asked}.complete"})
+        if asked == "lifespan.shutdown":
+            return
+
+
+async def _upload(receive: Any) -> bytes | None:
+    """The content of the request; None when it did not come to its end."""
+    content = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    return content
+
+
+async def _say(case: Case, marks: Marks, receive: Any, send: Any) -> None:
+    """The pieces of an answer, beside a task that looks whether the client is still there."""
+    left = asyncio.create_task(_leaves(receive))
+    try:
+        for step in case.steps(marks):
+            if isinstance(step, bytes):
+                await send({"type": "http.response.body", "body": step, "more_body": True})
+            elif step == GO:
+                await asyncio.to_thread(marks.go.wait, PATIENCE_S)
+            else:
+                await asyncio.wait_for(left, PATIENCE_S)
+                marks.left.set()
+        await send({"type": "http.response.body"})
+    finally:
+        left.cancel()
+        marks.ended.set()
+
+
+async def _leaves(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def _has_left(is_disconnected: Callable[[], bool], go: threading.Event) -> bool:
     """PEP 3333 has no callback for it, so an application has to ask; for a bounded time."""
     for _ in range(int(PATIENCE_S / _POLL_S)):
@@ -246,5 +320,6 @@ def _wsgi(stage: Stage, *, threads: int) -> Resource:
 KINDS: Final = {
     "native": Kind(Native),
     "wsgi": Kind(partial(_wsgi, threads=8)),
+    "asgi": Kind(lambda stage: ASGIResource(asgi_application(stage))),
     "wsgi_inline": Kind(partial(_wsgi, threads=0), concurrent=False),
 }
