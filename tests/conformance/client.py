@@ -14,6 +14,7 @@ from typing import Final, Self
 
 PATIENCE_S: Final = 10.0
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
+_ANY_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01]" + _STATUS_LINE.pattern.removeprefix(rb"HTTP/1\.1"))
 _FIELD: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?)"
 )
@@ -53,9 +54,13 @@ class Response(Head):
 
 
 class Client:
-    """One connection to a port of this machine; `window_bytes` is what its kernel keeps unread."""
+    """One connection to a port of this machine; `window_bytes` is what its kernel keeps unread.
 
-    def __init__(self, port: int, *, window_bytes: int = 0) -> None:
+    `any_version`: answers may be of HTTP/1.0 too, as some servers give them to clients of that version.
+    """
+
+    def __init__(self, port: int, *, window_bytes: int = 0, any_version: bool = False) -> None:
+        self._status_line = _ANY_STATUS_LINE if any_version else _STATUS_LINE
         self._socket = socket.socket()
         if window_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
@@ -103,7 +108,7 @@ class Client:
     def head(self, method: str = "GET") -> Head:
         """The next head, interim or final, of an answer to `method`. Raises NoAnswer."""
         line = self._line()
-        match = _STATUS_LINE.fullmatch(line)
+        match = self._status_line.fullmatch(line)
         assert match, f"expected a status line, got {line!r}"
         fields = []
         while line := self._line():
@@ -138,6 +143,11 @@ class Client:
             interim.append(head)
         pieces = list(iter(self.piece, b""))
         return Response(head.status, head.reason, head.fields, b"".join(pieces), self._complete, interim)
+
+    @property
+    def is_complete(self) -> bool:
+        """Has the content that was being read come to its end?"""
+        return self._complete
 
     def rest(self) -> bytes:
         """All that comes until the server closes."""

@@ -41,6 +41,7 @@ class Marks:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.uploads: list[bytes] = []
+        self.called = threading.Event()
         self.go = threading.Event()
         self.left = threading.Event()
         self.ended = threading.Event()
@@ -128,6 +129,10 @@ CASES: Final = {
     "name-crlf": Case(_of(b"x"), fields=(_TEXT, ("X-A: 1\r\nInjected", "2")), whole=True),
     "gated": Case(_of(b"one", GO, b"two")),
     "refuses": Case(_of(b"who are you?"), 401, whole=True),
+    "cookies": Case(
+        _of(b"x"), fields=(_TEXT, ("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2")), whole=True
+    ),
+    "elsewhere": Case(_of(b""), 303, (("Location", "/there?a=%20b"), ("X-Empty", "")), whole=True),
     "endless": Case(_endless),
     "leaving": Case(_of(GONE)),
 }
@@ -142,6 +147,7 @@ class Stage:
     def enter(self, method: str, name: str) -> tuple[Case, Marks]:
         marks = self.marks
         marks.calls.append(f"{method} {name}")
+        marks.called.set()
         return CASES[name], marks
 
 

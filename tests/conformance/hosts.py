@@ -1,0 +1,169 @@
+"""Servers as processes of their own, all of which run the tree of `hosted_site`, and what each of them cannot do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import re
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.conformance.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START_S: Final = 30.0
+MODULE: Final = "tests.conformance.hosted_site"
+# By name: the command; `{port}` is a free one, for those that do not tell which they took.
+COMMANDS: Final = {
+    "container": ["container", f"{MODULE}:site", "--bind", "127.0.0.1:0"],
+    "uvicorn": ["uvicorn", f"{MODULE}:asgi", "--host", "127.0.0.1", "--port", "0", "--no-access-log"],
+    "granian": ["granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", f"{MODULE}:asgi"],
+    "gunicorn": [
+        "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:0", "--no-control-socket",
+        f"{MODULE}:wsgi",
+    ],
+    "waitress": ["waitress", "--listen", "127.0.0.1:0", "--threads", "8", f"{MODULE}:wsgi"],
+}  # fmt: skip
+KINDS: Final = ["native", "wsgi", "asgi"]
+
+# What a host cannot do, whatever the tree does; docs/hosted.md says the same to users.
+CANNOT: Final = {
+    ("uvicorn", "hints"): "it has the extension over HTTP/2 only",
+    ("granian", "hints"): "it does not offer the extension",
+    ("gunicorn", "hints"): "a2wsgi has no way for them",
+    ("waitress", "hints"): "a2wsgi has no way for them",
+    ("gunicorn", "watching"): "a WSGI host finds out that a client has left when it writes",
+    ("waitress", "watching"): "a WSGI host finds out that a client has left when it writes",
+    ("waitress", "head-of-streams"): "it sends the last chunk of an answer that has no content",
+    ("waitress", "back-pressure"): "it collects answers, in memory and then in a file",
+}
+_ADDRESS: Final = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
+
+
+def hosts_that_can(feature: str) -> list[str]:
+    return [name for name in COMMANDS if (name, feature) not in CANNOT]
+
+
+@dataclass
+class Host:
+    """A server that runs; its process ends with `end`."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[str]
+    lines: list[str]
+    reader: threading.Thread
+
+    def end(self) -> int:
+        self.process.terminate()
+        try:
+            code = self.process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait(START_S)
+        self.reader.join(START_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def start(name: str) -> Host:
+    """Start a server and wait until it says where it listens."""
+    port = _free_port()
+    command = [part.format(port=port) for part in COMMANDS[name]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            coming.put(line)
+        coming.put(None)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while True:
+        line = coming.get(timeout=START_S)
+        assert line is not None, f"{name} ended: {''.join(lines)}"
+        if found := _ADDRESS.search(line):
+            host = Host(name, int(found[1]), process, lines, reader)
+            _wait_until_it_answers(host)
+            return host
+
+
+def _wait_until_it_answers(host: Host) -> None:
+    """Some say that they listen before they do."""
+    ready = threading.Event()
+    for _ in range(int(START_S / 0.05)):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.port), 1.0):
+            return
+        ready.wait(0.05)
+    raise AssertionError(f"{host.name} does not answer: {''.join(host.lines)}")
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class Leaf:
+    """A kind of leaf on a server."""
+
+    host: Host
+    kind: str
+
+    def request(self, target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
+        """The head of a request for a case, with its empty line."""
+        path = target if target.startswith("/") else f"/{self.kind}/{target}"
+        return "\r\n".join([f"{method} {path} HTTP/{version}", "Host: h", *fields, "", ""]).encode("latin-1")
+
+    def post(self, target: str, content: bytes, *fields: str) -> bytes:
+        return self.request(target, f"Content-Length: {len(content)}", *fields, method="POST") + content
+
+    def ask(self, verb: str) -> Any:
+        """What the leaf says to a word of the test."""
+        with Client(self.host.port) as client:
+            client.send(self.request(f"/control/{self.kind}/{verb}", "Connection: close"))
+            response = client.response()
+        assert response.status == 200, response.body
+        return json.loads(response.body)
+
+    @property
+    def calls(self) -> list[str]:
+        return list(self.ask("marks")["calls"])
+
+    @property
+    def uploads(self) -> list[bytes]:
+        return [bytes.fromhex(upload) for upload in self.ask("marks")["uploads"]]
+
+    @property
+    def log(self) -> list[str]:
+        return list(self.ask("marks")["log"])
+
+    @contextlib.contextmanager
+    def client(self, *, window_bytes: int = 0) -> Iterator[Client]:
+        with Client(self.host.port, window_bytes=window_bytes, any_version=True) as client:
+            yield client
