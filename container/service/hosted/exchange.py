@@ -13,7 +13,7 @@ from inspect import isawaitable
 from typing import Any, Final, TypeAlias
 
 from container.channel.content import close, forget, pieces_of, setter
-from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED, UNREAD_MAX
+from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook, Host
@@ -22,11 +22,10 @@ from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
+from container.service.hosted.incoming import Incoming, Message, Receive
 
 logger = logging.getLogger("container.hosted")
 
-Message: TypeAlias = dict[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # What writers may put into the outbox before they have to wait, in bytes.
@@ -46,10 +45,9 @@ class HostedExchange:
     """
 
     __slots__ = (
-        "_aborted", "_body", "_discards", "_head", "_held", "_hints", "_hooks", "_left", "_listener", "_loop", "_news",
-        "_observers", "_on_complete", "_on_readable", "_on_writable", "_outbox", "_overflowed", "_queued",
-        "_receive", "_send", "_tasks", "_wanted", "_wsgi",
-        "bytes_sent", "disconnected", "ended", "expects_continue", "gone", "host", "request", "started", "status",
+        "_aborted", "_discards", "_head", "_held", "_hints", "_hooks", "_incoming", "_left", "_loop", "_news",
+        "_observers", "_on_writable", "_outbox", "_overflowed", "_queued", "_send", "_tasks", "_wsgi",
+        "bytes_sent", "disconnected", "ended", "gone", "host", "request", "started", "status",
     )  # fmt: skip
 
     # Set by start(): what is left of the announced length, and whether content is for the wire at all.
@@ -74,13 +72,11 @@ class HostedExchange:
         self.ended = False
         self.disconnected = False
         self.gone = False
-        self.expects_continue = expects_continue(request)
-        self._receive = receive
+        self._incoming = Incoming(self, receive, on_demand=wsgi)
         self._send = send
         self._hints = hints
         self._wsgi = wsgi
         self._loop = asyncio.get_running_loop()
-        self._body = request.body
         self._head: Message | None = None
         self._outbox: deque[Message] = deque()
         self._queued = 0
@@ -90,12 +86,8 @@ class HostedExchange:
         self._held: list[bytes | None] | None = None
         self._hooks: list[HeadHook] = []
         self._observers: list[CloseObserver] = []
-        self._on_complete: Callable[[], None] | None = None
-        self._on_readable: Callable[[], None] | None = None
         self._on_writable: Callable[[], None] | None = None
         self._news: asyncio.Future[None] | None = None
-        self._wanted: asyncio.Future[None] | None = None
-        self._listener: asyncio.Task[None] | None = None
         # The loop keeps only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -114,8 +106,7 @@ class HostedExchange:
                     self._sent(message)
                 if self.gone:
                     break
-                if self._listener is None:
-                    self._listener = self._loop.create_task(self._listen())
+                self._incoming.begin()
                 self._news = self._loop.create_future()
                 await self._news
         except OSError as error:  # ASGI HTTP 2.4: how a host says that the client has left
@@ -124,8 +115,7 @@ class HostedExchange:
             self.lost(ClientDisconnected(f"the host gave up: {type(error).__name__}"))
             raise
         finally:
-            if self._listener is not None:
-                self._listener.cancel()
+            self._incoming.end()
         if self._aborted:
             raise AnswerBroken("the answer was given up")
 
@@ -137,7 +127,7 @@ class HostedExchange:
         self._outbox.clear()
         self._queued = 0
         self.disconnected = True
-        self._body.fail(ClientDisconnected("the client left before the end of its request"))
+        self.request.body.fail(ClientDisconnected("the client left before the end of its request"))
         self.status = self.status or CLIENT_CLOSED_REQUEST
         self.gone = True
         self._finish(ClientDisconnected(f"the client has left: {error}"))
@@ -280,59 +270,27 @@ class HostedExchange:
 
     # The request's content.
 
+    @property
+    def expects_continue(self) -> bool:
+        return not self.gone and self._incoming.expects_continue
+
     async def receive(self) -> None:
-        body = self._body
-        if body.held or body.complete:
-            return
-        if body.error is not None:
-            raise body.error
-        if self.gone:
-            raise ClientDisconnected("the exchange is over")
-        readable = self._loop.create_future()
-        self.when_readable(setter(readable))
-        await readable
+        await self._incoming.receive()
 
     async def complete(self) -> None:
-        body = self._body
-        while not body.complete:
-            if body.error is not None:
-                raise body.error
-            if self.gone:
-                raise ClientDisconnected("the exchange is over")
-            body.spool(self.host.limits.spool_memory, self.host.quota)
-            progress = self._loop.create_future()
-            self._on_readable = setter(progress)
-            self._want()
-            await progress
+        await self._incoming.complete()
 
     def when_readable(self, callback: Callable[[], None]) -> None:
-        body = self._body
-        if self.gone or body.held or body.complete or body.error is not None:
-            callback()
-            return
-        self._on_readable = callback
-        self._want()
+        self._incoming.when_readable(callback)
 
     def when_complete(self, callback: Callable[[], None]) -> None:
-        body = self._body
-        if body.complete:
-            callback()
-        elif not self.gone and body.error is None:
-            self._on_complete = callback
-            try:
-                body.spool(self.host.limits.spool_memory, self.host.quota)
-            except ProtocolError as error:
-                self.broken(error)
-                return
-            self._want()
+        self._incoming.when_complete(callback)
 
     def broken(self, error: ProtocolError) -> None:
         """The rest of the content will not come, or is not wanted: say so if that is still possible."""
         if self.gone:
             return
-        self._body.fail(error)
-        self._on_complete = None
-        self._tell_readable()
+        self._incoming.fail(error)
         if not self.started:
             self.respond(self.host.refuse(error))
 
@@ -496,70 +454,6 @@ class HostedExchange:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # Inside: in.
-
-    def _want(self) -> None:
-        """Somebody reads: have the listener go on."""
-        self.expects_continue = False
-        if self._listener is None:
-            self._wake()  # `run` makes it
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
-
-    async def _listen(self) -> None:
-        """Take what comes from the host: content as far as it is wanted, then the news that the client has left."""
-        more = True
-        try:
-            while more or not self._wsgi:
-                if more and not self._is_wanted():
-                    self._wanted = self._loop.create_future()
-                    await self._wanted
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self.lost(ClientDisconnected("the host says so"))
-                    return
-                if not more:
-                    return  # a host that goes on and on, though it has said all there is
-                more = message.get("more_body", False)
-                self._take(message.get("body", b""), more=more)
-        except OSError as error:
-            self.lost(error)
-        except Exception as error:  # the host's code
-            logger.exception("receive() of the host failed for %s", self.request)
-            self.lost(ClientDisconnected(str(error)))
-
-    def _is_wanted(self) -> bool:
-        """Read on? Ahead of the reader up to a limit; a client or a thread that waits to be asked only when asked."""
-        if self._on_readable is not None or self._on_complete is not None or self._body.is_kept:
-            return True
-        return not (self._wsgi or self.expects_continue) and self._body.held <= UNREAD_MAX
-
-    def _take(self, data: bytes, *, more: bool) -> None:
-        """A piece of content from the host."""
-        body = self._body
-        if body.complete or body.error is not None:
-            return
-        limit = self.host.limits.body
-        try:
-            if limit is not None and body.received + len(data) > limit:
-                raise ProtocolError(413, f"expected at most {limit} bytes of content")
-            if data:
-                body.feed(data)
-        except ProtocolError as error:
-            self.broken(error)
-            return
-        if not more:
-            if body.length is not None and body.received != body.length:
-                self.lost(ClientDisconnected(f"expected {body.length} bytes of content, got {body.received}"))
-                return
-            body.finish([])
-        if self._on_complete is not None:
-            if body.complete:
-                callback, self._on_complete = self._on_complete, None
-                callback()
-        else:
-            self._tell_readable()
-
     # Inside: the end.
 
     def _wake(self) -> None:
@@ -576,30 +470,17 @@ class HostedExchange:
                 observer(error)
             except Exception:  # the observer is the application's code
                 logger.exception("an observer of %s failed", self.request)
-        self._on_complete = None
-        self._tell_readable()
+        self._incoming.release()
         self._tell_writable()
-        if self._body is not EMPTY:
+        if self.request.body is not EMPTY:
             self.request.release()
         self.request.exchange = ENDED
         self._wake()
-
-    def _tell_readable(self) -> None:
-        if self._on_readable is not None:
-            callback, self._on_readable = self._on_readable, None
-            callback()
 
     def _tell_writable(self) -> None:
         if self._on_writable is not None:
             callback, self._on_writable = self._on_writable, None
             callback()
-
-
-def expects_continue(request: Request) -> bool:
-    """Does the client hold its content back until it is asked (RFC 9110 10.1.1)?"""
-    if request.http_version == "1.0" or request.body.complete:
-        return False
-    return (request.raw_header(b"expect") or b"").lower() == b"100-continue"
 
 
 def _amended(headers: Headers, block: FieldBlock) -> FieldBlock:

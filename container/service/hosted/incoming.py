@@ -1,0 +1,193 @@
+"""The content of a request that a foreign server has read, taken from its `receive` (ASGI HTTP 2.5).
+
+Content is read ahead up to a limit, but a client that waits to be asked for it is asked by the first reader only.
+After the content, `receive` brings the news that the client has left.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from container.channel.content import setter
+from container.channel.exchange import UNREAD_MAX
+from container.message.errors import ClientDisconnected, ProtocolError
+
+if TYPE_CHECKING:
+    from container.message.request import Request
+    from container.service.hosted.exchange import HostedExchange
+
+logger = logging.getLogger("container.hosted")
+
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+
+
+class Incoming:
+    """What comes in for one exchange, and who waits for it.
+
+    `on_demand`: the host's only thread reads, so it must not be made to wait for content that nobody wants.
+    """
+
+    __slots__ = (
+        "_body", "_exchange", "_listener", "_loop", "_on_complete", "_on_demand", "_on_readable", "_receive", "_wanted",
+        "expects_continue",
+    )  # fmt: skip
+
+    def __init__(self, exchange: "HostedExchange", receive: Receive, *, on_demand: bool) -> None:
+        self._exchange = exchange
+        self._receive = receive
+        self._on_demand = on_demand
+        self._loop = asyncio.get_running_loop()
+        self._body = exchange.request.body
+        self.expects_continue = _expects_continue(exchange.request)
+        self._on_complete: Callable[[], None] | None = None
+        self._on_readable: Callable[[], None] | None = None
+        self._wanted: asyncio.Future[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Listen to the host, once."""
+        if self._listener is None:
+            self._listener = self._loop.create_task(self._listen())
+
+    def end(self) -> None:
+        """Listen no more."""
+        if self._listener is not None:
+            self._listener.cancel()
+
+    # Readers.
+
+    async def receive(self) -> None:
+        body = self._body
+        if body.held or body.complete:
+            return
+        if body.error is not None:
+            raise body.error
+        if self._exchange.gone:
+            raise ClientDisconnected("the exchange is over")
+        readable = self._loop.create_future()
+        self.when_readable(setter(readable))
+        await readable
+
+    async def complete(self) -> None:
+        body = self._body
+        host = self._exchange.host
+        while not body.complete:
+            if body.error is not None:
+                raise body.error
+            if self._exchange.gone:
+                raise ClientDisconnected("the exchange is over")
+            body.spool(host.limits.spool_memory, host.quota)
+            progress = self._loop.create_future()
+            self._on_readable = setter(progress)
+            self._want()
+            await progress
+
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        body = self._body
+        if self._exchange.gone or body.held or body.complete or body.error is not None:
+            callback()
+            return
+        self._on_readable = callback
+        self._want()
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        body = self._body
+        host = self._exchange.host
+        if body.complete:
+            callback()
+        elif not self._exchange.gone and body.error is None:
+            self._on_complete = callback
+            try:
+                body.spool(host.limits.spool_memory, host.quota)
+            except ProtocolError as error:
+                self._exchange.broken(error)
+                return
+            self._want()
+
+    def fail(self, error: Exception) -> None:
+        """The rest will not come, or is not wanted."""
+        self._body.fail(error)
+        self.release()
+
+    def release(self) -> None:
+        """Let nobody wait any longer."""
+        self._on_complete = None
+        self._tell_readable()
+
+    # The host.
+
+    def _want(self) -> None:
+        """Somebody reads: have the listener go on."""
+        self.expects_continue = False
+        self.begin()
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    async def _listen(self) -> None:
+        """Take what comes from the host: content as far as it is wanted, then the news that the client has left."""
+        exchange = self._exchange
+        more = True
+        try:
+            while more or not self._on_demand:
+                if more and not self._is_wanted():
+                    self._wanted = self._loop.create_future()
+                    await self._wanted
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    exchange.lost(ClientDisconnected("the host says so"))
+                    return
+                if not more:
+                    return  # a host that goes on and on, though it has said all there is
+                more = message.get("more_body", False)
+                self._take(message.get("body", b""), more=more)
+        except OSError as error:
+            exchange.lost(error)
+        except Exception as error:  # the host's code
+            logger.exception("receive() of the host failed for %s", exchange.request)
+            exchange.lost(ClientDisconnected(str(error)))
+
+    def _is_wanted(self) -> bool:
+        """Read on?"""
+        if self._on_readable is not None or self._on_complete is not None or self._body.is_kept:
+            return True
+        return not (self._on_demand or self.expects_continue) and self._body.held <= UNREAD_MAX
+
+    def _take(self, data: bytes, *, more: bool) -> None:
+        """A piece of content from the host."""
+        body = self._body
+        if body.complete or body.error is not None:
+            return
+        limit = self._exchange.host.limits.body
+        try:
+            if limit is not None and body.received + len(data) > limit:
+                raise ProtocolError(413, f"expected at most {limit} bytes of content")
+            if data:
+                body.feed(data)
+        except ProtocolError as error:
+            self._exchange.broken(error)
+            return
+        if not more:
+            if body.length is not None and body.received != body.length:
+                came = ClientDisconnected(f"expected {body.length} bytes of content, got {body.received}")
+                self._exchange.lost(came)
+                return
+            body.finish([])
+        if self._on_complete is None:
+            self._tell_readable()
+        elif body.complete:
+            callback, self._on_complete = self._on_complete, None
+            callback()
+
+    def _tell_readable(self) -> None:
+        if self._on_readable is not None:
+            callback, self._on_readable = self._on_readable, None
+            callback()
+
+
+def _expects_continue(request: "Request") -> bool:
+    """Does the client hold its content back until it is asked (RFC 9110 10.1.1)?"""
+    if request.http_version == "1.0" or request.body.complete:
+        return False
+    return (request.raw_header(b"expect") or b"").lower() == b"100-continue"
