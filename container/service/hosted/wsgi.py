@@ -153,7 +153,7 @@ class HostedWSGISite:
                     411, "expected a Content-Length: this server cannot tell where content ends"
                 )
             file, size = self._spooled(environ["wsgi.input"])
-            inner["wsgi.input"] = file
+            inner["wsgi.input"] = inner[_CALL].file = file
             inner["CONTENT_LENGTH"] = str(size)
             del inner["HTTP_TRANSFER_ENCODING"]
         elif int(length or 0):
@@ -162,23 +162,27 @@ class HostedWSGISite:
     def _spooled(self, stream: BinaryIO) -> tuple[BinaryIO, int]:
         """All of the content, which ends by itself, and its length."""
         limits = self.site.limits
-        file = tempfile.SpooledTemporaryFile(limits.spool_memory, prefix="container-")  # noqa: SIM115  # by its garbage
-        while data := stream.read(_PIECE):
-            file.write(data)
-            if limits.body is not None and file.tell() > limits.body:
-                file.close()
-                raise ProtocolError(413, f"expected at most {limits.body} bytes of content")
+        file = tempfile.SpooledTemporaryFile(limits.spool_memory, prefix="container-")  # noqa: SIM115  # closed with the answer
+        try:
+            while data := stream.read(_PIECE):
+                file.write(data)
+                if limits.body is not None and file.tell() > limits.body:
+                    raise ProtocolError(413, f"expected at most {limits.body} bytes of content")
+        except BaseException:
+            file.close()
+            raise
         size = file.tell()
         file.seek(0)
         return cast(BinaryIO, file), size
 
 
 class _Call:
-    """One request on its way: what a2wsgi is not told, and the task that answers."""
+    """One request on its way: what a2wsgi is not told, the task that answers, the file its content was put into."""
 
     def __init__(self, scope: dict[str, Any]) -> None:
         self.scope = scope
         self.task: asyncio.Task[Any] | None = None
+        self.file: BinaryIO | None = None
 
 
 class _Input:
@@ -231,6 +235,8 @@ class _Answer:
         task = self._call.task
         if task is not None and not task.done():
             self._loop.call_soon_threadsafe(task.cancel)
+        if self._call.file is not None:
+            self._call.file.close()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
