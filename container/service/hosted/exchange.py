@@ -8,20 +8,20 @@ differ in that. The Protocol and its contract are in `message/exchange.py`.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from inspect import isawaitable
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeAlias
 
 from container.channel.content import close, forget, pieces_of, setter
 from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED
 from container.message.body import EMPTY
-from container.message.errors import ClientDisconnected, ExchangeStateError, ProtocolError
+from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook, Host
 from container.message.fields import CLOSE, FieldBlock, encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content, Response
 from container.message.status import BODILESS
+from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.service.hosted.incoming import Incoming, Message, Receive
 
 logger = logging.getLogger("container.hosted")
@@ -45,8 +45,8 @@ class HostedExchange:
     """
 
     __slots__ = (
-        "_aborted", "_discards", "_head", "_held", "_hints", "_hooks", "_incoming", "_left", "_loop", "_news",
-        "_observers", "_on_writable", "_outbox", "_overflowed", "_queued", "_send", "_tasks", "_wsgi",
+        "_aborted", "_discards", "_head", "_held", "_hints", "_hook", "_hooks", "_incoming", "_left", "_loop", "_news",
+        "_observers", "_on_writable", "_outbox", "_overflowed", "_queued", "_releaser", "_send", "_sender", "_wsgi",
         "bytes_sent", "disconnected", "ended", "gone", "host", "request", "started", "status",
     )  # fmt: skip
 
@@ -85,11 +85,13 @@ class HostedExchange:
         # While a hook of the head is awaited: what was said after the head. None when nothing is held back.
         self._held: list[bytes | None] | None = None
         self._hooks: list[HeadHook] = []
+        self._hook: HeadHook | None = None  # the one that runs
         self._observers: list[CloseObserver] = []
         self._on_writable: Callable[[], None] | None = None
         self._news: asyncio.Future[None] | None = None
         # The loop keeps only weak references to tasks.
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sender: asyncio.Task[None] | None = None
+        self._releaser: asyncio.Task[None] | None = None
 
     # The life of the exchange, as the host sees it.
 
@@ -131,9 +133,9 @@ class HostedExchange:
         self.status = self.status or CLIENT_CLOSED_REQUEST
         self.gone = True
         self._finish(ClientDisconnected(f"the client has left: {error}"))
-        for task in self._tasks:
+        if self._sender is not None:
             # Soon, not now: a task that is cancelled before its first step could not close its content.
-            self._loop.call_soon(task.cancel)
+            self._loop.call_soon(self._sender.cancel)
 
     # The whole answer at once.
 
@@ -180,12 +182,13 @@ class HostedExchange:
             return
         if self._hooks:
             headers = Headers(block.fields)
-            waiting = self._amend(status, headers, list(self._hooks))
+            hooks = iter(list(self._hooks))
+            waiting = self._amend(status, headers, hooks)
             if waiting is not None:
                 self.started = True
                 self.status = status
                 self._held = []
-                self._task_for(self._hold_back(status, headers, block, waiting))
+                self._releaser = self._loop.create_task(self._release(status, headers, block, hooks, waiting))
                 return
             block = _amended(headers, block)
         self._begin(status, block)
@@ -216,7 +219,7 @@ class HostedExchange:
         if self.gone:
             forget(body)
         else:
-            self._task_for(self._send_content(body))
+            self._sender = self._loop.create_task(self._send_content(body))
 
     async def drain(self) -> None:
         if self.gone:
@@ -255,6 +258,10 @@ class HostedExchange:
     def trail(self, block: FieldBlock) -> None:
         """Trailers are left out: hardly any host sends them, and a client must do without (RFC 9110 6.5.1)."""
         self._check_late()
+
+    def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> WebSocket:
+        """Hosts take WebSockets for themselves; what comes here is a host that knows nothing of them."""
+        raise HTTPError(501, "This server does not carry WebSockets.")
 
     def abort(self, error: Exception | None = None) -> None:
         if self.gone:
@@ -305,53 +312,65 @@ class HostedExchange:
     def before_head(self, hook: HeadHook) -> None:
         self._hooks.append(hook)
 
-    def _amend(
-        self, status: int, headers: Headers, hooks: list[HeadHook]
-    ) -> "tuple[HeadHook, Awaitable[object], list[HeadHook]] | None":
-        """Call the hooks in turn, up to one that has to be waited for: it, its awaitable, and those after it."""
-        for number, hook in enumerate(hooks):
+    def _amend(self, status: int, headers: Headers, hooks: Iterator[HeadHook]) -> Awaitable[None] | None:
+        """Call the hooks in turn, up to one that has to be waited for; None when they are through."""
+        for hook in hooks:
+            self._hook = hook
             try:
-                result: object = hook(status, headers)
+                waiting = hook(status, headers)
             except BaseException:
                 self._hooks.remove(hook)  # or no error page could be sent either
                 raise
-            if isawaitable(result):
-                return hook, result, hooks[number + 1 :]
+            if waiting is not None:
+                return waiting
+        self._hook = None
         return None
 
-    async def _hold_back(
+    async def _release(
         self,
         status: int,
         headers: Headers,
         block: FieldBlock,
-        waiting: "tuple[HeadHook, Awaitable[object], list[HeadHook]]",
+        hooks: Iterator[HeadHook],
+        waiting: Awaitable[None] | None,
     ) -> None:
-        """Let out the head, and all that was said after it, when the hooks are through."""
-        after: tuple[HeadHook, Awaitable[object], list[HeadHook]] | None = waiting
+        """Wait for the hooks, then say what was held back. A client that leaves does not stop them."""
         try:
-            while after is not None:
-                hook, awaitable, rest = after
-                try:
-                    await awaitable
-                except Exception:
-                    self._hooks.remove(hook)
-                    raise
-                after = self._amend(status, headers, rest)
+            async with asyncio.timeout(self.host.timeouts.hooks):
+                while waiting is not None:
+                    await waiting
+                    waiting = self._amend(status, headers, hooks)
             block = _amended(headers, block)
+        except asyncio.CancelledError:
+            # Something it awaited was cancelled, or the loop is about to end.
+            self._hook_failed(RuntimeError("a hook was cancelled before the head of its answer"))
+            raise
         except Exception as error:  # noqa: BLE001  # hooks are the tree's and the application's code
-            if not self.gone:
-                self._held = None
-                self.started = False
-                self.status = 0
-                self.host.failed(self, error)
+            self._hook_failed(error)
             return
         held, self._held = self._held, None
-        if held is None or self.gone:
+        if held is not None and not self.gone:
+            self._begin(status, block)
+            self._say(held)
+
+    def _hook_failed(self, error: Exception) -> None:
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+        else:
+            self._hooks.clear()  # they make what cannot be sent: an error page needs no more of it
+        if self.gone:
+            logger.error("a hook of %s failed after the client had left", self.request, exc_info=error)
             return
-        self._begin(status, block)
+        self._held = None
+        self.started = False
+        self.status = 0
+        self.host.failed(self, error)
+
+    def _say(self, held: list[bytes | None]) -> None:
+        """What was held back; None is the end."""
         for data in held:
-            if self.ended:
-                break
+            if self.ended:  # more than was announced
+                return
             if data is None:
                 self.end()
             else:
@@ -448,11 +467,6 @@ class HostedExchange:
         self.host.failed(self, error)
         if not self.started:
             self.abort()
-
-    def _task_for(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # Inside: the end.
 
