@@ -289,7 +289,7 @@ def test_the_tree_is_started_before_the_first_request(leaf: Leaf) -> None:
         assert client.response().body == b"true"
 
 
-@trees("raw-path")
+@trees()
 @pytest.mark.parametrize("path", ["/where/a%2Fb/%20", "/where//x/", "/where/%E4%C3%A4", "/where/%25"])
 def test_the_path_is_the_one_that_was_sent(leaf: Leaf, path: str) -> None:
     with leaf.client() as client:
