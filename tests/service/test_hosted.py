@@ -321,6 +321,44 @@ def test_a_hook_that_fails_is_a_500(body: Any, caplog: pytest.LogCaptureFixture,
     assert "on purpose" in caplog.text
 
 
+def test_a_hook_that_makes_what_cannot_be_sent_is_left_out_of_the_error_page(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def spoiling(status: int, headers: Headers) -> None:
+        await asyncio.sleep(0)
+        headers.add("X-A", "1\r\nInjected: 2")
+
+    host = asyncio.run(fetch(Amending(spoiling)))
+    assert (host.status, host.said[-1]["more_body"]) == (500, False)
+    assert not any(b"Injected" in value for _, value in host.fields)
+    assert "expected no control characters" in caplog.text
+
+
+def test_a_hook_goes_on_when_the_client_leaves() -> None:
+    async def main() -> None:
+        gate, done = asyncio.Event(), asyncio.Event()
+
+        async def hook(status: int, headers: Headers) -> None:
+            await gate.wait()
+            done.set()
+
+        host = Host(as_asgi(Amending(hook)), None, END)
+        task = asyncio.create_task(host())
+        await turns()
+        host.give(GONE)
+        await task
+        gate.set()
+        await done.wait()
+        assert host.said == []
+
+    run(main())
+
+
+def test_a_host_that_knows_no_websockets_says_so() -> None:
+    host = asyncio.run(fetch(Leaf(lambda request: request.exchange.upgrade())))
+    assert host.status == 501
+
+
 # Content.
 
 
