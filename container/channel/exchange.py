@@ -416,7 +416,7 @@ class H1Exchange:
     # Another protocol.
 
     def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> WebSocket:
-        from container.channel.ws import H1WebSocket
+        from container.channel.websocket import H1WebSocket
 
         return H1WebSocket(self, options)
 
