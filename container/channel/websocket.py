@@ -98,7 +98,7 @@ class H1WebSocket:
         messages = channel.messages
         if not messages:
             await channel.wait()
-        message = messages.popleft()
+        message = messages.pop(0)
         if not messages:
             channel.emptied()
         return message

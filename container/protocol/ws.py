@@ -8,7 +8,6 @@ that come alone in a frame, as nearly all do: it takes a tenth of the time. No I
 import re
 import zlib
 from codecs import getincrementaldecoder
-from collections import deque
 from typing import Any, Final, cast
 
 from websockets.exceptions import InvalidHeader, NegotiationError
@@ -187,7 +186,7 @@ class Frames(Protocol):
         )
         if deflate is not None:
             self.extensions = [deflate]
-        self.messages: deque[str | bytes] = deque()
+        self.messages: list[str | bytes] = []  # few: a deque takes half a KiB even when it is empty
         self.held = 0
         # Is the parser between two frames?
         self._between = True

@@ -54,9 +54,10 @@ class WebSocketResource(Resource):
     def render(self, request: Request) -> Awaitable[Exchange]:
         exchange = request.exchange
         socket = exchange.upgrade(self.options)
-        origin = request.headers.get("origin")
-        if self.origins is not None and (origin or "").lower() not in self.origins:
-            raise HTTPError(403, "This origin may not connect.")
+        if self.origins is not None:
+            origin = request.raw_header(b"origin") or b""
+            if origin.decode("latin-1").lower() not in self.origins:
+                raise HTTPError(403, "This origin may not connect.")
         return self._serve(socket, exchange)
 
     async def _serve(self, socket: WebSocket, exchange: Exchange) -> Exchange:

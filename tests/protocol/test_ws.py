@@ -48,7 +48,7 @@ def conversation(
     for piece in pieces if step < len(data) else [data]:
         frames.receive_data(piece)
         while frames.messages:
-            message = frames.messages.popleft()
+            message = frames.messages.pop(0)
             if frames.close_sent is None:
                 answer += (
                     frames.text(message.encode()) if isinstance(message, str) else frames.binary(message)
