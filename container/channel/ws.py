@@ -299,7 +299,9 @@ class WebSocketChannel(asyncio.Protocol):
         if not self.is_open:
             return
         options = self.options
-        if self._heard:
+        if (
+            self._heard or self.paused
+        ):  # behind what a slow client has not read yet, a ping would tell nothing
             self._heard = self._pinged = False
             self._heard_since = now
         elif self._pinged:

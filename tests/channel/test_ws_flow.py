@@ -178,7 +178,7 @@ def test_a_client_that_reads_nothing_for_a_minute_is_cut() -> None:
             client.clock.advance(61)
             assert socket.transport.is_closing()
 
-    run(handler, test, options=WebSocketOptions(ping_interval=None))
+    run(handler, test)
 
 
 def test_a_client_that_pings_and_does_not_read_waits() -> None:
