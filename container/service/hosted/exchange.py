@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from container.channel.content import close, forget, pieces_of, setter
 from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED
 from container.message.body import EMPTY
+from container.message.encoding import EncodingChoice
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError, ProtocolError
 from container.message.exchange import CloseObserver, HeadHook, Host
 from container.message.fields import CLOSE, FieldBlock, encode_fields
@@ -311,6 +312,9 @@ class HostedExchange:
 
     def before_head(self, hook: HeadHook) -> None:
         self._hooks.append(hook)
+
+    def encode_by(self, choice: EncodingChoice | None) -> None:
+        """Answers are left uncoded: content coding is the host's, or that of what stands before it."""
 
     def _amend(self, status: int, headers: Headers, hooks: Iterator[HeadHook]) -> Awaitable[None] | None:
         """Call the hooks in turn, up to one that has to be waited for; None when they are through."""
