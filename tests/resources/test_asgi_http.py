@@ -710,13 +710,13 @@ def test_a_stream_without_a_listener_is_cancelled(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_half_closed_client_that_is_still_sent_to_is_no_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SILENCE_S", 0.01)
+    monkeypatch.setattr(http, "SILENCE_S", 0.001)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         await send(start())
-        for _ in range(20):
+        for _ in range(500):  # each turn of the loop, so between any two looks
             await send(body(b"x", more=True))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0)
         await send(body(b"end"))
 
     with Client(serve(app)) as client:

@@ -32,6 +32,13 @@ PATIENCE_S = 60.0
 ANSWERS: Final = {
     "helloworld.py": {"/": "Hello World!", "/any/where": "Hello World!"},
     "flasksite.py": {"/": "Flask in a tree", "/json": '"script_root":""', "/stream/3": "line 3 of 3"},
+    "chatroom.py": {"/": "Chat room", "/messages": "[]", "/docs": "Chat room - Swagger UI"},
+    "asgi.tac": {
+        "/": "One tree, many applications",
+        "/chat/": "Chat room",
+        "/visits/a": '"visits":1',
+        "/data/": "_memory",
+    },
     "public/": {"/": "One tree, many applications", "/index.html": "blog.tac", "/style.css": "color-scheme"},
     "blog.tac": {
         "/": "One tree, many applications",
@@ -116,7 +123,8 @@ def own_words(command: str) -> list[str]:
 def test_every_example_of_the_table_is_here_and_exists() -> None:
     assert set(EXAMPLES) == set(ANSWERS)
     assert all((APPS / name).exists() for name in EXAMPLES)
-    files = {path.name for path in APPS.iterdir()} - {"README.md", "__pycache__", "var"}
+    pages = {path.name for path in APPS.glob("*.html")}  # of an application beside them
+    files = {path.name for path in APPS.iterdir()} - pages - {"README.md", "__pycache__", "var"}
     assert files == {name.rstrip("/") for name in EXAMPLES}
 
 
