@@ -1,4 +1,4 @@
-"""Preconditions: which of them count, in which order, and what they call for (RFC 9110 13)."""
+"""RQ-10: Preconditions: which of them count, in which order, and what they call for (RFC 9110 13)."""
 
 import sys
 

@@ -168,6 +168,7 @@ def big(public: Path) -> Path:
 
 
 def test_a_file_comes_with_its_type_length_and_validators(public: Path) -> None:
+    """ST-01"""
     answer = ask(Files(public), "/f.txt")
     assert answer.status == 200
     assert answer.body == b"hello\n"
@@ -196,6 +197,7 @@ def test_files_of_any_size_arrive_whole(public: Path, size: int) -> None:
 
 @pytest.mark.parametrize("name", ["f.txt", "zero.txt", "big.bin", ""])
 def test_head_has_the_fields_of_get_and_no_content(public: Path, big: Path, name: str) -> None:
+    """ST-02"""
     get, answer = (ask(Files(public), f"/{name}", method) for method in ("GET", "HEAD"))
     assert answer.headers == get.headers
     assert answer.body == b""
@@ -244,6 +246,7 @@ def test_children_in_front_of_the_files_win(public: Path) -> None:
 
 
 def test_a_304_has_the_validators_and_nothing_of_the_content(public: Path) -> None:
+    """ST-05: and no Content-Length."""
     etag = ask(Files(public), "/f.txt").headers["ETag"]
     site = Site(Files(public), headers={"Cache-Control": "max-age=60", "Vary": "Accept-Encoding"})
     for method in ("GET", "HEAD"):
@@ -280,6 +283,7 @@ def test_a_304_has_the_validators_and_nothing_of_the_content(public: Path) -> No
 def test_preconditions_are_honoured(
     public: Path, big: Path, name: str, fields: dict[str, str], expected: int
 ) -> None:
+    """ST-05, ST-06"""
     os.utime(big, (PAST, PAST))
     assert ask(Files(public), f"/{name}", **fields).status == expected
 
@@ -492,6 +496,7 @@ def test_an_index_is_a_list_of_names(public: Path, bad: str | tuple[str, ...]) -
     ],
 )
 def test_odd_names_are_not_found(public: Path, target: str) -> None:
+    """ST-17"""
     expected = 301 if target == "/.well-known" else 404
     answer = ask(Files(public), target)
     assert answer.status == expected
@@ -569,6 +574,7 @@ def linked(public: Path, tmp_path: Path) -> Path:
 
 
 def test_links_are_followed(linked: Path) -> None:
+    """ST-18"""
     found = statuses(Files(linked), ["/inside", "/outside", "/broken", "/loop", "/up", "/up/secret.txt"])
     assert list(found.values()) == [200, 200, 404, 404, 301, 200]
 
@@ -645,6 +651,7 @@ def guarded() -> Iterator[Path]:
     ],
 )
 def test_what_may_not_be_read_is_forbidden(guarded: Path, target: str, expected: int, links: Links) -> None:
+    """ST-16: as a user whom permissions bind."""
     files = Files(guarded, links=links)
     for method in ("GET", "HEAD"):
         assert ask(files, target, method).status == expected
@@ -699,6 +706,7 @@ def test_a_file_may_go_while_it_is_served(public: Path) -> None:
 
 
 def test_a_missing_root_is_reported_at_start(tmp_path: Path) -> None:
+    """ST-15"""
     with pytest.raises(ValueError, match=r"^expected a directory to serve, got '.*/nope': No such file"):
         asyncio.run(Site(Files(tmp_path / "nope")).start())
     os.mkfifo(tmp_path / "fifo")
@@ -819,6 +827,8 @@ def test_a_file_that_grows_is_cut_at_the_announced_length(public: Path, big: Pat
 def test_a_file_that_shrinks_cuts_the_connection(
     public: Path, big: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """ST-27"""
+
     async def drill() -> Wire:
         before = open_files()
         wire = Wire()

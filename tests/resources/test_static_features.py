@@ -404,7 +404,7 @@ def test_processors_answer_for_files_and_what_is_behind_them(public: Path) -> No
 
 
 def test_a_processor_may_lead_further(public: Path) -> None:
-    """ST-19: the processed file need not be a leaf."""
+    """ST-19: the processed file need not be a leaf; what ST-20 and ST-23 want of scripts is theirs."""
     (public / "app.rpy").write_text("source")
 
     def make(path: str, files: Files) -> Resource:

@@ -57,6 +57,7 @@ def test_an_inner_site_has_its_own_headers_and_error_pages(
 def test_the_mount_point_of_a_site_redirects_to_its_slash(
     method: str, target: str, status: int, location: str
 ) -> None:
+    """RT-17"""
     with Client(nested()) as client:
         answer = client.request(method, target)
     assert (answer.status, answer.headers["location"]) == (status, location)
