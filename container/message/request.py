@@ -17,6 +17,7 @@ from container.message.headers import Headers
 if TYPE_CHECKING:
     from container.message.exchange import Exchange
     from container.message.forms import FormData, FormLimits, Params
+    from container.message.session import Session
     from container.message.url import URLs
 
 _PIECE: Final = 64 * 1024
@@ -38,8 +39,8 @@ class Request:
     """
 
     __slots__ = (
-        "_lazy", "body", "connection", "consumed", "exchange", "http_version", "is_masked", "memo",
-        "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
+        "_lazy", "attached_session", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
+        "memo", "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -66,6 +67,8 @@ class Request:
         self.body = body
         self.memo = memo
         self.is_masked = False
+        # Set by Sessions on the way down the tree; whoever hands it on opens it (Session.open).
+        self.attached_session: Session | None = None
         self.consumed = 0
         self._lazy: dict[str, Any] | None = None
 
@@ -221,6 +224,18 @@ class Request:
         """The raw path that `remember_root` kept."""
         root: bytes | None = (self._lazy or {}).get("root")
         return root
+
+    @property
+    def session(self) -> "Session":
+        """The session of this browser, a mapping (docs/sessions.md). RuntimeError when none are kept here."""
+        session = self.attached_session
+        if session is None:
+            raise RuntimeError(
+                "expected Sessions(...) around this resource to have a session in its requests"
+            )
+        session.open(self.exchange)
+        session.is_used = True
+        return session
 
     # Content. `read`, `json` and `form` keep it: they may be called again, and others find it unread.
 

@@ -9,6 +9,7 @@ from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from inspect import isawaitable
+from typing import Protocol
 
 from container.message.body import SpoolQuota
 from container.message.encoding import Encoder
@@ -33,6 +34,13 @@ _SLASH_CODE = 47
 ErrorRenderer = Callable[[Request, Exception], Response]
 
 
+class Around(Protocol):
+    """Something to put around the root of a tree."""
+
+    def around(self, child: Resource) -> Resource:
+        """The resource that stands for `child` from now on."""
+
+
 class Site(Resource):
     """A tree of resources and what holds for all of it.
 
@@ -41,6 +49,7 @@ class Site(Resource):
     development only. `limits`, `timeouts`: of every connection that serves this site. `access_log`: told of
     every exchange. `encoders`: codings its answers may be sent in, such as `[Brotli(), Gzip()]`, in the order
     the server prefers; `Encoded` has more options.
+    `sessions`: put around the root, such as `Sessions()`.
 
     Mounted inside another tree, a Site keeps its headers and error pages, and answers requests for its
     mount point without trailing slash by a redirect.
@@ -59,10 +68,11 @@ class Site(Resource):
         timeouts: Timeouts | None = None,
         access_log: Callable[[Exchange], None] | None = None,
         encoders: Iterable[Encoder] = (),
+        sessions: "Around | None" = None,
     ) -> None:
         if not isinstance(root, Resource):
             raise TypeError(f"expected a Resource as root of a Site, got {root!r}")
-        self.root = root
+        self.root = root if sessions is None else sessions.around(root)
         self.headers = Headers(headers)
         self._decorates = bool(encode_fields(self.headers.items()).fields)  # an illegal field is an error now
         self.error_pages = dict(error_pages or {})

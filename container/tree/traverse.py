@@ -16,7 +16,7 @@ from container.tree.resource import Answer, Resource
 def resolve(resource: Resource, request: Request) -> Resource:
     """The resource that answers `request`, looking from `resource` at `request.consumed` on.
 
-    Moves `consumed`. When a child has to be waited for, that is done by what stands in for it, in its
+    Moves `consumed`. When one on the way has to be waited for, that is done by what stands in for it, in its
     `render`. Raises HTTPError(404).
     """
     path = request.raw_path
@@ -27,7 +27,10 @@ def resolve(resource: Resource, request: Request) -> Resource:
         if children is None and resource.is_leaf:
             return resource
         if resource.is_transparent:
-            resource = resource.enter(request)
+            entered = resource.enter(request)
+            if not isinstance(entered, Resource):
+                return _Late(entered)
+            resource = entered
             continue
         if at >= end:
             return resource
@@ -59,7 +62,7 @@ def render_below(resource: Resource, request: Request) -> "Answer | Awaitable[An
 
 
 class _Late(Resource):
-    """Stands in for a child that has to be waited for."""
+    """Stands in for a child, or for what a transparent resource leads to, that has to be waited for."""
 
     def __init__(self, found: Awaitable[Resource | None]) -> None:
         self._found = found

@@ -23,6 +23,7 @@ from container.message.selection import answer_file
 from container.message.status import reason as standard_reason
 from container.resources.wsgi.environ import make_environ
 from container.resources.wsgi.streams import FileWrapper
+from container.sessions.apps import ThreadSession
 
 if TYPE_CHECKING:
     from container.resources.wsgi.resource import WSGIResource
@@ -125,6 +126,9 @@ class WSGICall:
                 # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
                 environ["CONTENT_LENGTH"] = str(body.received)
         environ["container.client_disconnected"] = self.client_disconnected
+        if request.attached_session is not None:
+            loop = None if resource.inline else resource.pool.loop
+            environ["container.session"] = ThreadSession(request.attached_session, loop)
         return resource.app(environ, self.start_response)
 
     def _send_whole(self, result: Sequence[bytes]) -> None:

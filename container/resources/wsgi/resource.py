@@ -76,6 +76,8 @@ class WSGIResource(Resource):
 
     def render(self, request: Request) -> Exchange:
         exchange = request.exchange
+        if request.attached_session is not None:
+            request.attached_session.open(exchange)
         if not (request.body.complete or self._may_be_lazy(exchange)):
             exchange.when_complete(lambda: self._render_late(request))
         elif self.inline:
