@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from container.resources.wsgi import ThreadPool, WSGIResource
     from container.service.application import Application, Service
     from container.service.server import serve
+    from container.sessions import MemoryStore, Sessions
+    from container.sessions.redis import RedisStore
+    from container.sessions.sqlite import SQLiteStore
     from container.tree.accesslog import AccessLog
     from container.tree.encoding import Encoded
     from container.tree.pages import ErrorPage
@@ -49,13 +52,17 @@ _HOMES = {
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "Limits": "message.limits",
+    "MemoryStore": "sessions",
     "ParentRedirect": "resources.redirect",
     "Redirect": "resources.redirect",
+    "RedisStore": "sessions.redis",
     "Request": "message.request",
     "Resource": "tree.resource",
     "Response": "message.response",
+    "SQLiteStore": "sessions.sqlite",
     "SendfileFrom": "resources.sendfile",
     "Service": "service.application",
+    "Sessions": "sessions",
     "Site": "tree.site",
     "ThreadPool": "resources.wsgi",
     "Timeouts": "message.limits",
@@ -70,9 +77,10 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Application", "Brotli", "ClientDisconnected", "Data", "Deflate", "Encoded",
-    "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "Limits", "ParentRedirect", "Redirect", "Request",
-    "Resource", "Response", "SendfileFrom", "Service", "Site", "ThreadPool", "Timeouts", "WSGIResource",
-    "WebSocket", "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
+    "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "Limits", "MemoryStore", "ParentRedirect",
+    "Redirect", "RedisStore", "Request", "Resource", "Response", "SQLiteStore", "SendfileFrom", "Service",
+    "Sessions", "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket", "WebSocketDisconnected",
+    "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
 ]  # fmt: skip
 
 
