@@ -167,6 +167,7 @@ def settings_of(
         limits=limits,
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
         access_log=access_log,
+        sessions=options["sessions"],
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
 

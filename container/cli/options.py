@@ -224,6 +224,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "--compress", type=Parsed("encoders", _encoders), metavar="NAME[:LEVEL],...",
         help="Encode answers for clients that take it: zstd, br, gzip, deflate, those preferred first.",
     ),
+    _option(
+        "--sessions", metavar="STORE",
+        help="Keep sessions for what is served: memory, sqlite:FILE or redis://HOST:PORT/DATABASE.",
+    ),
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),
     _flag("--access-log/--no-access-log", default=True, help="Log every request to standard output."),

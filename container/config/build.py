@@ -42,6 +42,7 @@ class Settings:
     every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
     those a site has. `index` is of every directory that is named, `listing` of a root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them.
+    `sessions` is the store of sessions around every site, as `make_store` takes it.
     """
 
     threads: int = 8
@@ -57,6 +58,7 @@ class Settings:
     timeouts: Mapping[str, float] = field(default_factory=dict)
     access_log: Callable[[Exchange], None] | None = None
     override_log: bool = False
+    sessions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,19 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site.encoding = EncodingRules(settings.encoders)
     if settings.override_log or site.log is None:
         site.log = settings.access_log
+    if settings.sessions is not None:
+        site.root = _with_sessions(site.root, settings.sessions)
     return site
+
+
+def _with_sessions(root: Resource, spec: str) -> Resource:
+    from container.sessions import Sessions
+    from container.sessions.registry import make_store
+
+    try:
+        return Sessions(root, store=make_store(spec))
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
 
 
 def as_resource(value: object, name: str, settings: Settings) -> Resource:

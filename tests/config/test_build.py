@@ -16,6 +16,8 @@ from container.config.mounts import ConfigProblem, Welcome, parse_mounts
 from container.config.tac import MODULE_NAME
 from container.message.limits import Limits, Timeouts
 from container.resources.static import Files
+from container.sessions import Sessions
+from container.sessions.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,3 +234,12 @@ def test_a_new_kind_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = resource_of("text:a:b", Settings())
     assert isinstance(resource, Text)
     assert resource.text == "a:b"
+
+
+def test_sessions_are_put_around_the_root(tmp_path: Path) -> None:
+    settings = Settings(sessions=f"sqlite:{tmp_path}/s.db")
+    site = module.site_of(Resource(), "x", settings)
+    assert isinstance(site.root, Sessions)
+    assert isinstance(site.root.store, SQLiteStore)
+    with pytest.raises(ConfigProblem, match="expected memory, sqlite:PATH or redis://"):
+        module.site_of(Resource(), "x", Settings(sessions="disk"))

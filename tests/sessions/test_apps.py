@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from container.message.request import Request
     from container.sessions.store import SessionStore
-    from tests.sessions.conftest import RedisServer
+    from tests.redis_server import RedisServer
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

@@ -20,7 +20,7 @@ from container.sessions.store import Key, Record, SessionStore, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from tests.sessions.conftest import RedisServer
+    from tests.redis_server import RedisServer
 
 _spaces = itertools.count()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from container.message.request import Request
-    from tests.sessions.conftest import RedisServer
+    from tests.redis_server import RedisServer
 
 
 @pytest.fixture(params=["sqlite", "redis"])
