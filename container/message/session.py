@@ -101,8 +101,7 @@ class SessionValues(MutableMapping[str, Any]):
         return values[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"expected text as name in a session, got {name!r}")
+        _check_name(name)
         if not self.keeps_objects:
             encode_value(name, value)
         self._change()
@@ -357,6 +356,7 @@ class Session(SessionValues):
 
     async def _settled(self, name: str) -> None:
         """Before an operation of the store: what this request has changed comes first."""
+        _check_name(name)
         self._look()
         if not self.stored_id:
             self.touch()
@@ -426,6 +426,15 @@ def encode_value(name: str, value: object) -> str:
         raise ValueError(f"expected a value without so many levels in session[{name!r}]") from None
     except ValueError as error:
         raise ValueError(f"expected finite numbers in session[{name!r}]: {error}") from None
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"expected text as name in a session, got {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected text without surrogates as name in a session, got {name!r}") from None
 
 
 def _check(name: str, value: object) -> None:

@@ -6,17 +6,15 @@ must not be torn apart is a script. Keys share the hash tag of their prefix, so 
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from container.sessions.batch import Batches
 from container.sessions.store import Ended, Key, Record, StoreUnavailable
-
-T = TypeVar("T")
 
 TIMEOUT_S: Final = 2.0
 # How much longer Redis keeps what the sweep should have taken away.
@@ -96,8 +94,8 @@ return 1
 class RedisStore:
     """Keeps sessions in the Redis or Valkey at `url`: `redis://`, `rediss://` (TLS) or `unix://`.
 
-    `timeout`: seconds for a connection, and for a command, until it is answered with 503. `connections`: the
-    most at a time; requests wait for one no longer than that. `prefix` goes before all keys.
+    `timeout`: seconds for a connection, and for a round trip, until it is answered with 503. `prefix` goes before
+    all keys. One connection serves a process: what is asked while it is busy goes out together.
     """
 
     is_local = False
@@ -109,22 +107,20 @@ class RedisStore:
         url: str = "redis://127.0.0.1:6379/0",
         *,
         timeout: float = TIMEOUT_S,
-        connections: int = 32,
         prefix: str = "{container}",
     ) -> None:
         self.url = url
         self.timeout = timeout
-        self.connections = connections
         self.prefix = prefix
         self._users = 0
         self._client: Redis | None = None
         self._pool()  # a URL that cannot be understood is a ValueError now
+        # For the batch before, and for its own.
+        self._batches = Batches(self._perform, 2 * timeout, "Redis")
 
-    def _pool(self) -> BlockingConnectionPool:
-        return BlockingConnectionPool.from_url(
+    def _pool(self) -> ConnectionPool:
+        return ConnectionPool.from_url(
             self.url,
-            max_connections=self.connections,
-            timeout=self.timeout,
             socket_timeout=self.timeout,
             socket_connect_timeout=self.timeout,
             # Nothing is sent twice: an increment whose answer was lost may have been made.
@@ -141,11 +137,12 @@ class RedisStore:
     async def stop(self) -> None:
         self._users -= 1
         if not self._users and self._client is not None:
+            await self._batches.stop()
             client, self._client = self._client, None
             await client.aclose()
 
     async def load(self, key: Key) -> Record | None:
-        found = await self._ask(cast("Awaitable[dict[str, str]]", self._redis.hgetall(self._name(key))))
+        found = await self._batches.do(["HGETALL", self._name(key)])
         return _record(found) if found else None
 
     async def create(self, key: Key, record: Record, limit: int | None) -> list[Ended]:
@@ -190,15 +187,9 @@ class RedisStore:
         return _ended(await self._call(_SWEEP, Key(space, ""), repr(now), _SWEEP_MAX))
 
     async def count(self, space: str) -> int:
-        return int(await self._ask(self._redis.zcard(self._index(space))))
+        return int(await self._batches.do(["ZCARD", self._index(space)]))
 
     # Inside.
-
-    @property
-    def _redis(self) -> Redis:
-        if self._client is None:
-            raise StoreUnavailable("expected RedisStore to be started before it is used")
-        return self._client
 
     def _name(self, key: Key) -> str:
         return f"{self.prefix}:session:{key.space}:{key.digest}"
@@ -211,22 +202,33 @@ class RedisStore:
         return await self._eval(script, keys, [key.digest, self._name(Key(key.space, "")), *arguments])
 
     async def _eval(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        # Registered anew each time, which only hashes it: a Redis that was restarted knows no scripts.
-        return await self._ask(self._redis.register_script(script)(keys, arguments))
+        # The whole script each time: a Redis that was restarted knows none by its hash.
+        return await self._batches.do(["EVAL", script, len(keys), *keys, *arguments])
 
-    async def _ask(self, answer: Awaitable[T]) -> T:
+    async def _perform(self, commands: list[list[Any]]) -> list[Any]:
+        """One round trip."""
+        client = self._client
+        if client is None:
+            raise StoreUnavailable("expected RedisStore to be started before it is used")
         try:
             # The timeouts of the sockets bound each step; this bounds all of them.
-            async with asyncio.timeout(2 * self.timeout):
-                return await answer
+            async with asyncio.timeout(self.timeout), client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                results = await pipeline.execute(raise_on_error=False)
         except TimeoutError:
-            raise StoreUnavailable(f"it took longer than {2 * self.timeout:g} s") from None
-        except ResponseError as error:
-            if "not an integer" in str(error) or "overflow" in str(error):
-                raise
-            raise StoreUnavailable(str(error)) from error
+            raise StoreUnavailable(f"Redis took longer than {self.timeout:g} s") from None
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        return [_refused(each) if isinstance(each, RedisError) else each for each in results]
+
+
+def _refused(error: RedisError) -> Exception:
+    """What one command has failed for: a value that is no number is the application's affair."""
+    text = str(error)
+    if isinstance(error, ResponseError) and ("not an integer" in text or "overflow" in text):
+        return error
+    return StoreUnavailable(text)
 
 
 def _flat(fields: dict[str, Any]) -> list[str]:

@@ -368,10 +368,10 @@ def test_redis_forgets_by_itself_what_nobody_sweeps(redis_server: RedisServer, s
         async with started(RedisStore(redis_server.url, prefix="{keep}")) as store:
             assert isinstance(store, RedisStore)
             await store.create(Key(space, "a"), record(store, 1600.0), None)
-            left = await store._redis.ttl(f"{{keep}}:session:{space}:a")
+            left = await store._batches.do(["TTL", f"{{keep}}:session:{space}:a"])
             assert 600 <= left <= 600 + 300
             await store.update(Key(space, "a"), {}, [], 1500.0, 1600.0)
-            left = await store._redis.ttl(f"{{keep}}:session:{space}:a")
+            left = await store._batches.do(["TTL", f"{{keep}}:session:{space}:a"])
             assert 100 <= left <= 100 + 300
 
     run(test())

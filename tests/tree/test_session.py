@@ -451,6 +451,8 @@ def test_a_mapping_does_what_mappings_do() -> None:
             del session["a"]
         with pytest.raises(TypeError, match="expected text as name"):
             session[1] = 1  # type: ignore[index]
+        with pytest.raises(ValueError, match="without surrogates"):
+            session["\ud800"] = 1
         return Response.json(sorted(session))
 
     with client_of(tree(page=page, clear=lambda request: str(request.session.clear()))) as client:
