@@ -1,4 +1,4 @@
-"""Sessions around a part of the tree: cookies, lifetimes, and when the store is asked.
+"""Sessions around a part of the tree: lifetimes, ends, and when the store is asked. Cookies are `cookie.py`'s.
 
 A store that never waits is asked when the session is first used; any other one at dispatch, when the request
 brings a cookie, and again before the head of the answer leaves, when there is something to save.
@@ -8,12 +8,10 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from hashlib import blake2b
 from time import time
-from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import Any, Final, TypeVar
 
-from container.message.cookies import SameSite, delete_cookie, set_cookie
+from container.message.cookies import SameSite
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.session import (
@@ -22,9 +20,10 @@ from container.message.session import (
     Session,
     SessionGone,
     Times,
-    encode_value,
     finished,
 )
+from container.message.session_values import encode_value
+from container.sessions.cookie import SessionCookie, SessionCookies
 from container.sessions.memory import MemoryStore
 from container.sessions.store import Ended, Key, Record, SessionStore, StoreUnavailable
 from container.tree.resource import Resource
@@ -41,16 +40,6 @@ SWEEP_S: Final = 60.0
 # write every time.
 _SLIDE_SHARE: Final = 1 / 60
 _ID: Final = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
-_NO_TOKEN: Final = re.compile(r"[^A-Za-z0-9_]+")
-_COOKIES_MAX: Final = 256
-
-
-class _Cookie(NamedTuple):
-    """The cookie of one mount point and scheme."""
-
-    name: str
-    path: str
-    secure: bool
 
 
 class Sessions(Resource):
@@ -97,8 +86,6 @@ class Sessions(Resource):
             raise ValueError(f"expected times above 0 seconds, got {idle_timeout} and {lifetime}")
         if max_sessions is not None and max_sessions < 1:
             raise ValueError(f"expected at least one session as limit, got {max_sessions}")
-        if path is not None and not path.startswith("/"):
-            raise ValueError(f'expected a path such as "/shop", got {path!r}')
         self._child = child
         self.store: SessionStore = MemoryStore() if store is None else store
         self.keeps_objects = self.store.keeps_objects
@@ -108,20 +95,15 @@ class Sessions(Resource):
         self.max_sessions = max_sessions
         self.max_size = max_size
         self.namespace = namespace or name
-        self._name, self._path, self._domain, self._secure = name, path, domain, secure
-        self._max_age, self._samesite = max_age, samesite
+        self._cookies = SessionCookies(name, path, domain, max_age, samesite, secure=secure)
         self._on_expire = on_expire
         self._clock = clock
         self._slide = idle_timeout * _SLIDE_SHARE
-        self._cookies: dict[tuple[bytes, bool], _Cookie] = {}
         self._observers: dict[str, list[ExpiryObserver]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._saving: set[asyncio.Task[None]] = set()
         self._is_down = False
-        self._set_cookie(
-            Headers(), self._cookie_for(path or "/", secure=secure is not False), ""
-        )  # raises now
 
     # In the tree: as if it were its child.
 
@@ -156,9 +138,7 @@ class Sessions(Resource):
 
     def enter(self, request: Request) -> Resource | Awaitable[Resource]:
         """Attach a session; look for it now if the store may have to be waited for."""
-        secure = request.is_secure if self._secure is None else self._secure
-        mount = request.raw_path[: request.consumed] if self._path is None else b""
-        cookie = self._cookies.get((mount, secure)) or self._new_cookie(request, mount, secure=secure)
+        cookie = self._cookies.of(request)
         sent_id = ""
         if any(name == b"cookie" for name, _ in request.raw_headers):
             sent_id = request.cookies.get(cookie.name, "")
@@ -172,42 +152,11 @@ class Sessions(Resource):
         await self._load(session)
         return child
 
-    # Cookies.
-
-    def _new_cookie(self, request: Request, mount: bytes, *, secure: bool) -> _Cookie:
-        path = self._path
-        if path is None:
-            path = "/" + "/".join(quote(segment, safe="~") for segment in request.prepath)
-        if len(self._cookies) >= _COOKIES_MAX:
-            self._cookies.clear()
-        cookie = self._cookies[mount, secure] = self._cookie_for(path, secure=secure)
-        return cookie
-
-    def _cookie_for(self, path: str, *, secure: bool) -> _Cookie:
-        """Below a mount point the name tells of it: a browser sends the cookies of all points above, too."""
-        name = self._name
-        if self._path is None and path != "/":
-            name += _NO_TOKEN.sub("-", path.rstrip("/"))
-        if secure and self._secure is not False and not name.startswith("__"):
-            name = f"__{'Host' if path == '/' and self._domain is None else 'Secure'}-{name}"
-        return _Cookie(name, path, secure)
-
-    def _set_cookie(self, headers: Headers, cookie: _Cookie, value: str) -> None:
-        scope: dict[str, Any] = {
-            "path": cookie.path, "domain": self._domain, "secure": cookie.secure, "httponly": True,
-            "samesite": self._samesite,
-        }  # fmt: skip
-        if value:
-            headers.add("Set-Cookie", set_cookie(cookie.name, value, max_age=self._max_age, **scope))
-        else:
-            headers.add("Set-Cookie", delete_cookie(cookie.name, **scope))
+    # In the store.
 
     def _key(self, session: Session, id: str) -> Key:
         """Bound to the cookie: an id is worth nothing at another mount point or over another scheme."""
-        cookie = session.cookie
-        assert isinstance(cookie, _Cookie)
-        digest = blake2b(f"{cookie.name} {cookie.path} {id}".encode(), digest_size=20).hexdigest()
-        return Key(self.namespace, digest)
+        return Key(self.namespace, _cookie_of(session).digest(id))
 
     # Before the request, and before and after its head.
 
@@ -238,12 +187,10 @@ class Sessions(Resource):
 
     def _tell_client(self, session: Session, headers: Headers) -> None:
         """Again for every head there is: that of an error page may take the place of another."""
-        cookie = session.cookie
-        assert isinstance(cookie, _Cookie)
         if session.sets_cookie:
-            self._set_cookie(headers, cookie, session.stored_id)
+            headers.add("Set-Cookie", _cookie_of(session).set(session.stored_id))
         elif session.clears_cookie:
-            self._set_cookie(headers, cookie, "")
+            headers.add("Set-Cookie", _cookie_of(session).delete())
 
     def _slides(self, session: Session) -> bool:
         return self._end(session.times.created) - session.times.expires >= self._slide
@@ -306,7 +253,7 @@ class Sessions(Resource):
         if await self._ask(self.store.update(key, sets, removed, now, end)):
             modified = now if sets or removed else session.times.modified
             session.times = Times(session.times.created, modified, end)
-            if self._max_age is not None:
+            if self._cookies.max_age is not None:
                 session.sets_cookie = True
         elif sets or removed:
             log.info("changes of a session came after its end and were dropped")
@@ -320,8 +267,6 @@ class Sessions(Resource):
         )
         session.stored_id = session.id
         session.sets_cookie = True
-
-    # In the store.
 
     async def increment(self, session: Session, name: str, by: int) -> int:
         value = await self._ask(self.store.increment(self._key(session, session.stored_id), name, by))
@@ -423,7 +368,13 @@ class Sessions(Resource):
         """What to tell whoever starts so many processes with one tree; None when nothing is wrong."""
         if workers > 1 and not self.store.is_shared:
             return (
-                f"sessions {self._name!r} are kept in the memory of each of {workers} workers: users will lose them "
-                "from request to request; use SQLiteStore or RedisStore"
+                f"sessions {self._cookies.name!r} are kept in the memory of each of {workers} workers: "
+                "users will lose them from request to request; use SQLiteStore or RedisStore"
             )
         return None
+
+
+def _cookie_of(session: Session) -> SessionCookie:
+    cookie = session.cookie
+    assert isinstance(cookie, SessionCookie), "it was put there by enter()"
+    return cookie

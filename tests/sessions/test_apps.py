@@ -116,6 +116,7 @@ def test_a_streaming_application_may_change_the_session_late(store: SessionStore
         session = environ["container.session"]
         yield b"head "
         session["late"] = session.increment("sum")
+        session.save()  # or it would be saved soon after the end, and the next request might not see it
         yield b"told"
 
     root = WSGIResource(application)
