@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.sessions import Sessions
 from container.sessions.apps import session_scope, session_variables
@@ -156,6 +157,36 @@ def test_what_an_asgi_scope_holds_is_a_mapping_that_counts_as_used_when_it_is_us
         assert [client.get("/?look=1").text for _ in range(2)] == ["1", "2"]
     with Client(Leaf(lambda request: str(session_scope(request)))) as client:
         assert client.get("/").text == "None"
+
+
+def test_starlette_finds_the_session_where_it_looks(store: SessionStore | None) -> None:
+    """AS-08: `request.session`, over HTTP and in a WebSocket, whose handshake can begin a session."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request as StarletteRequest
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route, WebSocketRoute
+    from starlette.websockets import WebSocket
+
+    async def page(request: StarletteRequest) -> JSONResponse:
+        request.session["n"] = request.session.get("n", 0) + 1
+        total = await request.session.increment("sum", 5)
+        return JSONResponse([request.session["n"], total])
+
+    async def talk(socket: WebSocket) -> None:
+        socket.session["talked"] = True
+        await socket.accept()
+        await socket.send_json(dict(socket.session))
+        await socket.close()
+
+    async def read(request: StarletteRequest) -> JSONResponse:
+        return JSONResponse(dict(request.session))
+
+    app = Starlette(routes=[Route("/", page), Route("/read", read), WebSocketRoute("/talk", talk)])
+    with Client(Sessions(ASGIResource(app), store=store)) as client:
+        assert [client.get("/").json() for _ in range(2)] == [[1, 5], [2, 10]]
+        with client.websocket("/talk") as socket:
+            assert json.loads(socket.receive()) == {"n": 2, "sum": 10, "talked": True}
+        assert client.get("/read").json() == {"n": 2, "sum": 10, "talked": True}
 
 
 def test_programs_are_told_id_and_user_of_a_session_that_is_there(store: SessionStore | None) -> None:

@@ -17,6 +17,7 @@ from container.resources.asgi.http import HTTPCall
 from container.resources.asgi.lifespan import MODES, Lifespan, LifespanError, LifespanMode
 from container.resources.asgi.scope import ASGIApplication, http_scope
 from container.resources.asgi.websocket import WebSocketTasks, websocket_scope
+from container.sessions.apps import session_scope
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -77,6 +78,8 @@ class ASGIResource(Resource):
             raise HTTPError(503, "This application did not start.")
         exchange = request.exchange
         scope = http_scope(request, self.root_path, self._lifespan.state, self)
+        if request.attached_session is not None:
+            scope["session"] = session_scope(request)
         # A head that asks for an upgrade is never remembered, so those that are need no look.
         if request.memo is None and wants_websocket(request):
             return self._sockets.serve(self.app, websocket_scope(scope), exchange, self._websocket)
