@@ -267,11 +267,8 @@ class Session(SessionValues):
             exchange.on_close(self._closed)
 
     def _before_head(self, status: int, headers: "Headers") -> Awaitable[None] | None:
-        if not self.is_used:
-            return None
-        saving = self._scope.head(self, headers)
         self._late = True
-        return saving
+        return self._scope.head(self, headers) if self.is_used else None
 
     def _closed(self, error: Exception | None) -> None:
         self._over = True

@@ -102,6 +102,7 @@ class Sessions(Resource):
         self._observers: dict[str, list[ExpiryObserver]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._users = 0
         self._saving: set[asyncio.Task[None]] = set()
         self._is_down = False
 
@@ -339,12 +340,14 @@ class Sessions(Resource):
         session.fill(values)
         return dict(session)
 
-    # The life of the process.
+    # The life of the process: of as many sites as share these sessions.
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         await self.store.start()
-        self._sweeping = self._loop.create_task(self._sweep_for_ever())
+        self._users += 1
+        if self._users == 1:
+            self._sweeping = self._loop.create_task(self._sweep_for_ever())
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -356,7 +359,8 @@ class Sessions(Resource):
                 pass  # _ask has logged it
 
     async def stop(self) -> None:
-        if self._sweeping is not None:
+        self._users -= 1
+        if not self._users and self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.wait({self._sweeping})
             self._sweeping = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container.message.errors import ExchangeStateError
 from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.sessions import Sessions
@@ -126,6 +128,25 @@ def test_a_streaming_application_may_change_the_session_late(store: SessionStore
         client.get("/count")
         assert client.get("/stream").text == "head told"
         assert client.get("/look").json() == {"n": 1, "sum": 1, "late": 1}
+
+
+def test_a_streaming_application_cannot_begin_a_session_late(store: SessionStore | None) -> None:
+    """SE-08: it is told, though it never looked at the session before the head had left."""
+
+    def streaming(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        write(b"head ")
+        sent.wait(10)
+        with pytest.raises(ExchangeStateError, match="before the head of the answer has left"):
+            environ["container.session"]["n"] = 1
+        yield b"told"
+
+    sent = threading.Event()
+    with Client(Sessions(WSGIResource(streaming), store=store)) as client:
+        with client.stream("GET", "/") as answer:
+            sent.set()
+            assert answer.read() == b"head told"
+        assert client.cookies == {}
 
 
 def test_without_sessions_the_environ_says_nothing() -> None:

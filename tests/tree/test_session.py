@@ -597,6 +597,16 @@ def test_sessions_stand_in_the_tree_for_their_child() -> None:
     assert site.unmount("page") is page
 
 
+def test_two_sites_may_share_sessions() -> None:
+    """RT-01: they end with the last of them."""
+    sessions = Sessions(tree())
+    with Client(Site(sessions)) as one:
+        one.get("/count")
+        with Client(Site(sessions), cookies=dict(one.cookies)) as two:
+            assert two.get("/count").text == "2"
+        assert one.get("/count").text == "3"
+
+
 def test_sessions_are_around_one_thing() -> None:
     with pytest.raises(TypeError, match="expected a Resource to give sessions to"):
         Sessions("x")  # type: ignore[arg-type]
