@@ -7,7 +7,7 @@ brings a cookie, and again before the head of the answer leaves, when there is s
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import time
 from typing import Any, Final, TypeVar
 
@@ -27,6 +27,7 @@ from container.sessions.cookie import SessionCookie, SessionCookies
 from container.sessions.memory import MemoryStore
 from container.sessions.store import Ended, Key, Record, SessionStore, StoreUnavailable
 from container.tree.resource import Resource
+from container.tree.wrapper import Wrapper
 
 log = logging.getLogger("container.sessions")
 
@@ -42,7 +43,7 @@ _SLIDE_SHARE: Final = 1 / 60
 _ID: Final = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
 
 
-class Sessions(Resource):
+class Sessions(Wrapper):
     """Gives the requests of `child`, and of all below it, a session.
 
     `store`: where they are kept, in memory without one. `idle_timeout`: seconds without access after which a
@@ -58,8 +59,6 @@ class Sessions(Resource):
     `on_expire(values)` is called for every session that has ended. `namespace` parts the sessions of several
     sites in one store; the name of the cookie without one.
     """
-
-    is_transparent = True
 
     def __init__(
         self,
@@ -80,13 +79,12 @@ class Sessions(Resource):
         on_expire: ExpiryObserver | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
-        if child is not None and not isinstance(child, Resource):
-            raise TypeError(f"expected a Resource to give sessions to, got {child!r}")
+        super().__init__(Resource() if child is None else child)
         if idle_timeout <= 0 or (lifetime is not None and lifetime <= 0):
             raise ValueError(f"expected times above 0 seconds, got {idle_timeout} and {lifetime}")
         if max_sessions is not None and max_sessions < 1:
             raise ValueError(f"expected at least one session as limit, got {max_sessions}")
-        self._child = child
+        self._is_around = child is not None
         self.store: SessionStore = MemoryStore() if store is None else store
         self.keeps_objects = self.store.keeps_objects
         self.is_local = self.store.is_local
@@ -106,36 +104,15 @@ class Sessions(Resource):
         self._saving: set[asyncio.Task[None]] = set()
         self._is_down = False
 
-    # In the tree: as if it were its child.
+    # In the tree.
 
     def around(self, child: Resource) -> "Sessions":
         """Put these sessions around `child`, see `Site(sessions=)`."""
-        if self._child is not None:
+        if self._is_around:
             raise ValueError("expected sessions that are around nothing yet")
-        self._child = child
+        self.inner = child
+        self._is_around = True
         return self
-
-    @property
-    def child_resource(self) -> Resource:
-        if self._child is None:
-            raise RuntimeError("expected Sessions(child) or Site(root, sessions=Sessions()), got no child")
-        return self._child
-
-    def _put(self, name: str, child: Resource) -> Resource:
-        return self.child_resource._put(name, child)
-
-    def _take(self, name: str) -> Resource:
-        return self.child_resource._take(name)
-
-    @property
-    def children(self) -> dict[str, Resource]:
-        return self.child_resource.children
-
-    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
-        return self.child_resource.walk(path)
-
-    def parts(self) -> list[Resource]:
-        return [self.child_resource]
 
     def enter(self, request: Request) -> Resource | Awaitable[Resource]:
         """Attach a session; look for it now if the store may have to be waited for."""
@@ -146,12 +123,11 @@ class Sessions(Resource):
             if _ID.fullmatch(sent_id) is None:
                 sent_id = ""
         session = request.attached_session = Session(self, cookie, sent_id)
-        child = self.child_resource
-        return self._entered(session, child) if sent_id and not self.store.is_local else child
+        return self._entered(session) if sent_id and not self.store.is_local else self.inner
 
-    async def _entered(self, session: Session, child: Resource) -> Resource:
+    async def _entered(self, session: Session) -> Resource:
         await self._load(session)
-        return child
+        return self.inner
 
     # In the store.
 
@@ -343,6 +319,8 @@ class Sessions(Resource):
     # The life of the process: of as many sites as share these sessions.
 
     async def start(self) -> None:
+        if not self._is_around:
+            raise RuntimeError("expected Sessions(child) or Site(root, sessions=Sessions()), got no child")
         self._loop = asyncio.get_running_loop()
         await self.store.start()
         self._users += 1

@@ -81,10 +81,6 @@ class Resource:
             yield below, child
             yield from child.walk(below)
 
-    def parts(self) -> "list[Resource]":
-        """Every resource that lives and dies with this one."""
-        return list(self.children.values())
-
     def child(self, name: str, request: Request) -> "Resource | Awaitable[Resource | None] | None":
         """The child for a segment that nothing is mounted at; None means 404. May be async."""
         return None

@@ -1,6 +1,6 @@
 """A resource around another one: takes its place in the tree and passes everything on."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from container.message.request import Request
 from container.tree.resource import Resource
@@ -16,7 +16,7 @@ class Wrapper(Resource):
             raise TypeError(f"expected a Resource inside {type(self).__name__}, got {inner!r}")
         self.inner = inner
 
-    def enter(self, request: Request) -> Resource:
+    def enter(self, request: Request) -> Resource | Awaitable[Resource]:
         return self.inner
 
     def _put(self, name: str, child: Resource) -> Resource:

@@ -608,12 +608,12 @@ def test_two_sites_may_share_sessions() -> None:
 
 
 def test_sessions_are_around_one_thing() -> None:
-    with pytest.raises(TypeError, match="expected a Resource to give sessions to"):
+    with pytest.raises(TypeError, match="expected a Resource inside Sessions"):
         Sessions("x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="around nothing yet"):
         Site(Resource(), sessions=Sessions(Resource()))
-    with pytest.raises(RuntimeError, match="got no child"):
-        Site(Sessions()).resources()
+    with pytest.raises(RuntimeError, match="got no child"), Client(Sessions()):
+        pass
 
 
 def test_several_workers_are_warned_of_memory() -> None:
