@@ -511,6 +511,15 @@ class H1Exchange:
             channel.transport.write(h1_response.CONTINUE)
             channel.begin_content()
 
+    def restart(self) -> None:
+        channel = self._channel
+        if channel is None or self.started:
+            self._check_late()
+            return
+        if self._watchers is not None:
+            self._watchers.hooks.clear()
+        channel.group.host.dispatch(self)
+
     # Observers and hooks.
 
     def on_close(self, observer: CloseObserver) -> None:

@@ -100,6 +100,9 @@ class Exchange(Protocol):
     def when_complete(self, callback: Callable[[], None]) -> None:
         """Spool the content and call back when all of it is there; never, when it will not come."""
 
+    def restart(self) -> None:
+        """Have the host answer `request`, which was changed, as if it had just come; hooks are forgotten."""
+
     def on_close(self, observer: CloseObserver) -> None:
         """Tell `observer` once: None after a complete answer, ClientDisconnected as soon as the client has
         closed its side (a client that only half-closed still gets its answer), at once if that was before."""

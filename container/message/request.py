@@ -197,6 +197,16 @@ class Request:
         """The peer's address and port; None on a UNIX socket."""
         return self.connection.client
 
+    @property
+    def user(self) -> tuple[str, str] | None:
+        """Who the client is, and how that was found out (`("mary", "Basic")`), once a resource has said so."""
+        user: tuple[str, str] | None = (self._lazy or {}).get("user")
+        return user
+
+    def set_user(self, user: str, scheme: str) -> None:
+        """Say who the client is: REMOTE_USER and AUTH_TYPE of what runs below (RFC 3875 4.1.1, 4.1.11)."""
+        self._cache()["user"] = user, scheme
+
     def set_host(self, host: str, port: int | None = None, *, secure: bool | None = None) -> None:
         """Say what the outside world calls this server: a port is shown unless it is the scheme's own."""
         lazy = self._cache()
@@ -304,6 +314,26 @@ class Request:
                 raise
         form: FormData = lazy["form"]
         return form
+
+    def redirect(self, target: bytes) -> int:
+        """Become a request without content for another path of this server (RFC 3875 6.2.2).
+
+        Who asked, and with which fields, stays. Returns how often this has happened.
+        """
+        if self.method != "HEAD":
+            self.method = "GET"
+        self.raw_path, _, self.raw_query = target.partition(b"#")[0].partition(b"?")
+        dropped = (b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"expect")
+        self.raw_headers = tuple(field for field in self.raw_headers if field[0] not in dropped)
+        self.release()
+        self.body = Body(0, complete=True)
+        self.consumed = 0
+        self.memo = None
+        kept = ("host", "secure", "root", "user", "redirects")
+        self._lazy = {name: value for name, value in self._cache().items() if name in kept}
+        count: int = self._lazy.get("redirects", 0) + 1
+        self._lazy["redirects"] = count
+        return count
 
     def release(self) -> None:
         """The exchange is over: give back what the content and the form of the request hold."""

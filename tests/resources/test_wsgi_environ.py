@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from container.message import variables as module
 from container.message.limits import Limits
 from container.resources.wsgi import ThreadPool, WSGIResource
-from container.resources.wsgi import environ as module
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site

@@ -1,25 +1,16 @@
 """The environ of PEP 3333, made from a Request. Hot path.
 
-Text is what PEP 3333 calls native: bytes decoded as latin-1. Names that could pass for others are left out:
-anything with an underscore (`X_Auth` would be read as `X-Auth`) and `Proxy` (which would become HTTP_PROXY).
+How fields become variables is in `message/variables.py`, which CGI shares.
 """
 
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from container.message.request import Request, split_authority
+from container.message.variables import add_fields, server_of
 
 Environ = dict[str, Any]
 
-_KEYS_MAX: Final = 512
-# None: not for the application. The body is handed over decoded, so its transfer coding is gone.
-_keys: dict[bytes, str | None] = {
-    b"content-type": "CONTENT_TYPE",
-    b"content-length": "CONTENT_LENGTH",
-    b"transfer-encoding": None,
-    b"proxy": None,
-}
-_servers: dict[str, tuple[str, str]] = {}
 _PERCENT: Final = 37
 # What differs from request to request though their heads are the same.
 _TO_COME: Final = dict.fromkeys(("REMOTE_ADDR", "REMOTE_PORT", "wsgi.input", "container.client_disconnected"))
@@ -78,18 +69,9 @@ def _from_head(request: Request, base: Environ) -> Environ:
     environ["QUERY_STRING"] = request.raw_query.decode("latin-1")
     environ["REQUEST_URI"] = environ["RAW_URI"] = request.raw_target.decode("latin-1")
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http_version == "1.1" else "HTTP/1.0"
-    keys = _keys
-    for name, value in request.raw_headers:
-        key = keys[name] if name in keys else _key(name)
-        if key is None:
-            continue
-        if key in environ:
-            joint = "; " if name == b"cookie" else ","
-            environ[key] = f"{environ[key]}{joint}{value.decode('latin-1')}"
-        else:
-            environ[key] = value.decode("latin-1")
+    add_fields(environ, request.raw_headers)
     host = environ.get("HTTP_HOST", "")
-    environ["SERVER_NAME"], environ["SERVER_PORT"] = _servers.get(host) or _server(host)
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = server_of(host)
     return environ
 
 
@@ -101,21 +83,3 @@ def _name_server(request: Request, environ: Environ) -> None:
     if request.is_secure:
         environ["wsgi.url_scheme"] = "https"
         environ["HTTPS"] = "on"
-
-
-def _key(name: bytes) -> str | None:
-    """The variable of a field that was not seen before."""
-    key = None if b"_" in name else "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) >= _KEYS_MAX:
-        return key
-    _keys[name] = key
-    return key
-
-
-def _server(host: str) -> tuple[str, str]:
-    """Name and port of an authority; 80 when it names none."""
-    if len(_servers) >= _KEYS_MAX:
-        _servers.clear()
-    name, port = split_authority(host)
-    server = _servers[host] = name, str(port or 80)
-    return server

@@ -1,0 +1,404 @@
+"""One run of a script: its input, its output, its words on standard error, and its end (RFC 3875 6).
+
+All of it runs on the loop, in callbacks of descriptors: no task waits for a script. What a script says leaves
+as it comes; when the client does not read, its pipe is not read either.
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from container.message.errors import HTTPError
+from container.message.exchange import Exchange
+from container.message.fields import encode_fields
+from container.protocol.cgi import AnswerHead, BadAnswer, HeadParser, encode_variables
+from container.resources.cgi.script import Script
+from container.resources.cgi.spawner import LOST
+from container.resources.cgi.words import Words
+from container.tree.site import Site
+
+if TYPE_CHECKING:
+    from container.resources.cgi.gateway import Gateway
+
+_PIECE: Final = 64 * 1024
+# How long a head waits for content, so that both leave in one write.
+_HEAD_WAIT_S: Final = 0.005
+_REDIRECTS_MAX: Final = 10
+_RETRY: Final = {"Retry-After": "1"}
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
+_EXHAUSTED: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, LOST)
+
+
+class CGICall:
+    """A script that answers one exchange. Made when the request comes, launched when there is room.
+
+    `touched`: when something last moved; `began`: when it was launched; 0.0 before that. `answered`: the
+    exchange needs no more of this script, which may go on for itself.
+    """
+
+    __slots__ = (
+        "_ended", "_errors", "_input", "_loop", "_number", "_output", "_parser", "_paused", "_pending", "_told",
+        "answered", "began", "exchange", "gateway", "script", "touched", "words",
+    )  # fmt: skip
+
+    def __init__(self, gateway: "Gateway", script: Script, exchange: Exchange) -> None:
+        self.gateway = gateway
+        self.script = script
+        self.exchange = exchange
+        self.answered = False
+        self.began = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.touched = self._loop.time()
+        self.words = Words(script.name)
+        # None once the head of the answer was read.
+        self._parser: HeadParser | None = HeadParser(gateway.head_limit, verbatim=script.speaks_http)
+        self._input = self._output = self._errors = -1
+        self._pending = b""
+        self._paused = False
+        self._number = 0
+        self._ended: int | None = None  # the exit code
+        self._told = False  # to end
+
+    # Its beginning.
+
+    def launch(self) -> None:
+        """Start the process. Raises HTTPError or OSError; then nothing of it is left."""
+        script, gateway = self.script, self.gateway
+        request = self.exchange.request
+        environment = encode_variables(script.variables(request, gateway))
+        fds: list[int] = []
+        try:
+            self._open(fds)
+            self._number = gateway.spawner.spawn(
+                self,
+                script.directory,
+                script.program,
+                script.arguments(request, gateway),
+                environment,
+                fds,
+                warm=script.is_warm,
+            )
+        except (OSError, ValueError) as error:
+            self._close_all()
+            for fd in fds:
+                os.close(fd)
+            if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+                raise HTTPError(503, headers=_RETRY) from error
+            raise
+        self.began = self.touched = self._loop.time()
+        self._loop.add_reader(self._output, self._read)
+        self._loop.add_reader(self._errors, self._read_errors)
+        if self._input >= 0:
+            self._feed()
+
+    def _open(self, fds: list[int]) -> None:
+        """Make the ends that the process gets into `fds`, and ours beside them."""
+        body = self.exchange.request.body
+        if not body.complete:
+            theirs, self._input = os.pipe()
+            fds.append(theirs)
+            os.set_blocking(self._input, False)
+        elif body.received:
+            fds.append(_as_file(body.file()))
+        self._output, theirs = os.pipe()
+        fds.append(theirs)
+        os.set_blocking(self._output, False)
+        self._errors, theirs = os.pipe()
+        fds.append(theirs)
+        os.set_blocking(self._errors, False)
+
+    # Its input, while the client still sends.
+
+    def _feed(self) -> None:
+        """Pass on content as far as it has come and the script takes it."""
+        body = self.exchange.request.body
+        while self._input >= 0:
+            if not self._pending:
+                self._pending = body.take(_PIECE)
+            if not self._pending:
+                if body.complete:
+                    self._close_input()
+                elif body.error is None and not self.exchange.gone:
+                    self.exchange.when_readable(self._feed)
+                return  # with an error the exchange is about to end
+            try:
+                written = os.write(self._input, self._pending)
+            except BlockingIOError:
+                self._loop.add_writer(self._input, self._feed_on)
+                return
+            except OSError:  # it reads no more
+                self._close_input()
+                return
+            self._pending = self._pending[written:]
+            self.touched = self._loop.time()
+
+    def _feed_on(self) -> None:
+        self._loop.remove_writer(self._input)
+        self._feed()
+
+    # Its output.
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._output, _PIECE)
+        except BlockingIOError:
+            return
+        self.touched = self._loop.time()
+        try:
+            if not data:
+                self._output_ended()
+            elif self._parser is None:
+                self._write(data)
+            else:
+                head = self._parser.feed(data)
+                if head is not None:
+                    self._begin(head, self._parser.rest)
+        except BadAnswer as error:
+            self.words.complain(f"sent no CGI answer: {error}")
+            self.refuse(HTTPError(502, "The script did not answer as expected."))
+        except Exception as error:  # noqa: BLE001  # a hook of the tree raised
+            self.refuse(error)
+
+    def _begin(self, head: AnswerHead, rest: bytes) -> None:
+        self._parser = None
+        local = head.local_redirect
+        if local is not None:
+            self._redirect(local)
+            return
+        try:
+            block = encode_fields(head.fields)
+        except ValueError as error:
+            raise BadAnswer(str(error)) from error
+        self.exchange.start(head.final_status, block, head.reason)
+        if rest:
+            self._write(rest)
+        else:
+            self._loop.call_later(_HEAD_WAIT_S, self._send_head)
+
+    def _send_head(self) -> None:
+        """No content has come so far: the client may want to know the head already."""
+        if not self.answered and not self.exchange.bytes_sent:
+            self.exchange.write(b"")
+
+    def _write(self, data: bytes) -> None:
+        if not self.exchange.write(data) and not self.answered:
+            self._loop.remove_reader(self._output)
+            self._paused = True
+            self.exchange.when_writable(self._resume)
+
+    def _resume(self) -> None:
+        if self._output >= 0:
+            self._paused = False
+            self.touched = self._loop.time()
+            self._loop.add_reader(self._output, self._read)
+
+    def _output_ended(self) -> None:
+        self._close_output()
+        if self._parser is None:
+            self.answered = True
+            self.exchange.end()
+        elif self._ended is not None:
+            self._no_head()
+
+    def _no_head(self) -> None:
+        """It has ended, or at least its output has, before the end of a head."""
+        assert self._parser is not None
+        assert self._ended is not None
+        said = self._parser.held[:200]
+        self.words.complain(f"{describe_end(self._ended)} before the end of its head, after {said!r}")
+        self.refuse(HTTPError(500, "The script ended before it had answered."))
+
+    def _redirect(self, target: bytes) -> None:
+        """Let the tree answer for another path (RFC 3875 6.2.2); the script's own content is not wanted."""
+        self.answered = True
+        self._close_output()
+        self._close_input()
+        exchange = self.exchange
+        if exchange.request.redirect(target) > _REDIRECTS_MAX:
+            self.words.complain(f"redirected in circles, at last to {target.decode('latin-1')!r}")
+            fail(exchange, HTTPError(500, "The scripts of this server redirect in circles."))
+        else:
+            exchange.restart()
+
+    # Its words.
+
+    def _read_errors(self) -> None:
+        try:
+            data = os.read(self._errors, _PIECE)
+        except BlockingIOError:
+            return
+        if data:
+            self.words.feed(data)
+        else:
+            self._close_errors()
+
+    # Its end.
+
+    def exited(self, code: int) -> None:
+        """The process has ended; others of its group may still hold its output open."""
+        self._ended = code
+        if self._errors >= 0:
+            self._read_errors()
+            self._close_errors()
+        if self._parser is not None and self._output >= 0 and not self._paused:
+            self._read_rest()
+        if self._parser is not None and self._output < 0 and not self.answered:
+            self._no_head()
+        elif code and not self._told:
+            self.words.complain(describe_end(code))
+        self.gateway.released(self)
+
+    def _read_rest(self) -> None:
+        """The end of its output may be there already, behind the rest of a head."""
+        while self._parser is not None and self._output >= 0:
+            before = self._output
+            held = len(self._parser.held)
+            self._read()
+            if self._output == before and self._parser is not None and len(self._parser.held) == held:
+                return
+
+    def failed(self, number: int) -> None:
+        """The process could not be started."""
+        self._ended = self._number = 0
+        if not self.answered:
+            if number == LOST:
+                if self.exchange.started:
+                    self.give_up()
+                else:
+                    self.refuse(HTTPError(503, headers=_RETRY))
+            elif number in _FORBIDDEN:
+                self.words.complain(f"cannot be run by {self.gateway.identity_name}: {os.strerror(number)}")
+                self.refuse(HTTPError(403))
+            elif number in _EXHAUSTED:
+                self.words.complain(f"cannot be run now: {os.strerror(number)}")
+                self.refuse(HTTPError(503, headers=_RETRY))
+            else:
+                self.words.complain(f"cannot be run: {explain(number)}")
+                self.refuse(HTTPError(500, "The script cannot be run."))
+        self._close_all()
+        self.gateway.released(self)
+
+    def closed(self, error: Exception | None) -> None:
+        """The exchange is over, or the client will send no more: then it may still be reading for a while."""
+        if self.answered:
+            return
+        if error is None or self.exchange.gone:
+            self.give_up()
+        else:
+            self._loop.call_later(self.gateway.leave_grace, self._left)
+
+    def _left(self) -> None:
+        if not self.answered:
+            self.give_up()
+            self.exchange.abort()
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error page in place of the script, which is ended."""
+        self.answered = True
+        self._end_process()
+        if not self.exchange.gone:
+            fail(self.exchange, error)
+
+    def give_up(self) -> None:
+        """Nobody wants the answer any more."""
+        self.answered = True
+        self._end_process()
+        self.gateway.withdraw(self)
+
+    def expire(self, what: str) -> None:
+        """It took too long."""
+        self.words.complain(what)
+        if self.answered:
+            self._end_process()
+        elif self.exchange.started:
+            self.give_up()
+            self.exchange.abort()
+        else:
+            self.refuse(HTTPError(504, "The script took too long to answer."))
+
+    @property
+    def is_waiting_for_client(self) -> bool:
+        return self._paused
+
+    def _end_process(self) -> None:
+        self._close_output()
+        self._close_input()
+        if self._number:  # even when it has ended: it may have left others behind
+            self._told = True
+            self.gateway.spawner.end(self._number)
+
+    # Its descriptors.
+
+    def _close_input(self) -> None:
+        if self._input >= 0:
+            self._loop.remove_writer(self._input)
+            os.close(self._input)
+            self._input = -1
+            self._pending = b""
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            self._loop.remove_reader(self._output)
+            os.close(self._output)
+            self._output = -1
+
+    def _close_errors(self) -> None:
+        if self._errors >= 0:
+            self._loop.remove_reader(self._errors)
+            os.close(self._errors)
+            self._errors = -1
+            self.words.finish()
+
+    def _close_all(self) -> None:
+        self._close_input()
+        self._close_output()
+        self._close_errors()
+
+
+def fail(exchange: Exchange, error: Exception) -> None:
+    """Let the site of a request answer for an error."""
+    site = exchange.request.site
+    assert isinstance(site, Site), "a dispatched request has a site"
+    site.fail(exchange, error)
+
+
+def describe_end(code: int) -> str:
+    if code >= 0:
+        return f"exited with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def explain(number: int) -> str:
+    """An errno of execve, in words that lead to the cause."""
+    if number == errno.ENOENT:
+        return "the script, or the interpreter its first line names, does not exist"
+    if number == errno.ENOEXEC:
+        return 'it does not begin with a line such as "#!/bin/sh", and is no program'
+    return os.strerror(number)
+
+
+def _as_file(file: BinaryIO) -> int:
+    """A descriptor of complete content, at its beginning, for another process."""
+    try:
+        return os.dup(file.fileno())
+    except OSError:  # it is in memory
+        content = file.read()
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("content")
+    else:
+        with tempfile.TemporaryFile(prefix="container-") as temporary:
+            fd = os.dup(temporary.fileno())
+    try:
+        while content:
+            content = content[os.write(fd, content) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,263 @@
+"""The program that starts scripts: a process of its own, small, with one thread and no privileges.
+
+Run as a file by `spawner.py`, which says over a socket what to start and what to end; it is the parent of all
+scripts. It has the user and group of the scripts from its beginning, so each costs a `posix_spawn` and no
+more, and what a script does to its parent cannot hurt the server. Only the standard library is imported, and
+nothing of this package: an interpreter that starts with little is quickly copied.
+
+A request is one packet of a SOCK_SEQPACKET socket: `HEAD`, then texts separated by NUL (directory, program,
+arguments, environment), with the descriptors for standard input, output and error. An answer is one `REPORT`.
+"""
+
+import array
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from types import ModuleType
+
+# What is asked for: kind, number of the process, number of arguments, descriptors that come along.
+HEAD = struct.Struct("<BIHB")
+START, START_WARM, END = 1, 2, 3
+# What is reported: kind, number of the process, exit code (negative: signal) or errno.
+REPORT = struct.Struct("<BIi")
+EXITED, FAILED = 1, 2
+PACKET_MAX = 256 * 1024
+
+_STANDARD = range(3)
+# Ignored or handled here, or by any Python: scripts get them back as the kernel made them.
+_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Starter:
+    """Starts, ends and reaps scripts until its socket is closed; then none of them is left."""
+
+    def __init__(self, sock: socket.socket, grace_s: float, limits: dict[int, tuple[int, int]]) -> None:
+        self.sock = sock
+        self.grace_s = grace_s
+        self.limits = limits
+        self.warm: ModuleType | None = None
+        self.numbers: dict[int, int] = {}  # by pid, of those that run
+        self.pids: dict[int, int] = {}  # and the other way round
+        # By number, groups whose first process has ended while others of it run on.
+        self.orphans: dict[int, int] = {}
+        # By pid, those that were told to end, and when they are killed; an order of time by itself.
+        self.condemned: dict[int, float] = {}
+        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.buffer = bytearray(PACKET_MAX)
+        self.woken, wake = socket.socketpair()
+        self.woken.setblocking(False)
+        wake.setblocking(False)
+        self.wake = wake
+
+    def run(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it lives exactly as long as its socket
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self.wake.fileno(), warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.register(self.woken, select.POLLIN)
+        serving = True
+        while serving or self.condemned:
+            for fd, _ in poll.poll(self.patience_ms()):
+                if fd == self.woken.fileno():
+                    self.woken.recv(1024)
+                    self.reap()
+                elif not self.receive():
+                    serving = False
+                    poll.unregister(self.sock)
+                    for each in [*self.pids, *self.orphans]:
+                        self.end(each)
+            self.kill_overdue()
+
+    def patience_ms(self) -> int | None:
+        for due in self.condemned.values():
+            return max(1, int((due - time.monotonic()) * 1000) + 1)
+        return None
+
+    def receive(self) -> bool:
+        """Do what one packet asks for; False when the server has gone."""
+        try:
+            size, ancillary, _, _ = self.sock.recvmsg_into(
+                [self.buffer], socket.CMSG_SPACE(12), socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionError:
+            return False
+        if not size:
+            return False
+        fds = array.array("i")
+        for _, _, octets in ancillary:
+            fds.frombytes(octets[: len(octets) - len(octets) % fds.itemsize])
+        try:
+            kind, number, count, expected = HEAD.unpack_from(self.buffer)
+            if kind == END:
+                self.end(number)
+            elif len(fds) != expected:
+                self.report(FAILED, number, 24)  # EMFILE: the kernel could not hand them over
+            else:
+                texts = bytes(memoryview(self.buffer)[HEAD.size : size]).split(b"\0")
+                streams = [self.nothing, *fds] if expected == 2 else list(fds)
+                self.start(kind, number, texts, count, streams)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return True
+
+    def start(self, kind: int, number: int, texts: list[bytes], count: int, streams: list[int]) -> None:
+        directory, program, *rest = texts
+        arguments, environment = rest[:count], dict([entry.split(b"=", 1) for entry in rest[count:]])
+        try:
+            os.chdir(directory)
+            if kind == START_WARM and self.warm is not None:
+                code = self.warm.load(program)
+                pid = os.fork()
+                if not pid:
+                    self.become(streams)
+                    self.warm.run(code, program, arguments, environment)
+            else:
+                pid = os.posix_spawn(
+                    program,
+                    arguments,
+                    environment,
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, streams[0], 0),
+                        (os.POSIX_SPAWN_DUP2, streams[1], 1),
+                        (os.POSIX_SPAWN_DUP2, streams[2], 2),
+                    ],
+                    setpgroup=0,
+                    setsigdef=_RESET,
+                )
+        except OSError as error:
+            self.report(FAILED, number, error.errno or 0)
+            return
+        self.numbers[pid] = number
+        self.pids[number] = pid
+        for kind_of_limit, values in self.limits.items():
+            try:
+                resource.prlimit(pid, kind_of_limit, values)
+            except OSError:  # it has ended already
+                break
+
+    def become(self, streams: list[int]) -> None:
+        """In the new process: a group, signals and descriptors as a script finds them."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for handled in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(handled, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for target, fd in zip(_STANDARD, streams, strict=True):
+            os.dup2(fd, target)
+        os.closerange(3, max(streams[1:]) + 1)
+
+    def end(self, number: int) -> None:
+        """SIGTERM to the group of a process; what is left of it after the grace gets SIGKILL."""
+        pid = self.pids.get(number) or self.living_orphan(number)
+        if pid is not None and pid not in self.condemned:
+            self.condemned[pid] = time.monotonic() + self.grace_s
+            signal_group(pid, signal.SIGTERM)
+            signal_group(pid, signal.SIGCONT)
+
+    def living_orphan(self, number: int) -> int | None:
+        """The group a process has left behind, unless a new one has its number by now."""
+        pid = self.orphans.pop(number, None)
+        if pid is None:
+            return None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return pid
+        except PermissionError:
+            return None
+        return None
+
+    def kill_overdue(self) -> None:
+        now = time.monotonic()
+        for pid, due in list(self.condemned.items()):
+            if due > now:
+                break
+            signal_group(pid, signal.SIGKILL)
+            del self.condemned[pid]
+
+    def reap(self) -> None:
+        while self.numbers:
+            # Only looked at first: as long as it is not reaped its number, and so that of its group, is its own.
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                break
+            pid = found.si_pid
+            condemned = self.condemned.pop(pid, None) is not None
+            if condemned:
+                signal_group(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            number = self.numbers.pop(pid, None)
+            if number is None:
+                continue
+            del self.pids[number]
+            if not condemned and signal_group(pid, 0):
+                self.orphans[number] = pid
+            self.report(EXITED, number, os.waitstatus_to_exitcode(status))
+        if self.orphans:
+            self.orphans = {number: pid for number, pid in self.orphans.items() if signal_group(pid, 0)}
+
+    def report(self, kind: int, number: int, value: int) -> None:
+        try:
+            self.sock.send(REPORT.pack(kind, number, value))
+        except OSError:  # the server has gone, which the next look at the socket tells
+            pass
+
+
+def signal_group(pid: int, number: int) -> bool:
+    """Whether there is somebody in the group who could be told."""
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    sock = socket.socket(fileno=int(arguments[0]))
+    sock.set_inheritable(False)
+    setting = json.loads(arguments[1])
+    warm = None
+    if setting["warm"] is not None:
+        # First: the interpreter's own files may be out of reach for the scripts' user.
+        warm = load_module(setting["warm"])
+        warm.prepare(setting["preload"])
+    if setting["identity"] is not None:
+        uid, gid, groups = setting["identity"]
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    if setting["umask"] is not None:
+        os.umask(setting["umask"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {int(kind): (soft, hard) for kind, (soft, hard) in setting["limits"].items()}
+    starter = Starter(sock, setting["grace_s"], limits)
+    starter.warm = warm
+    gc.collect()
+    gc.freeze()
+    starter.run()
+
+
+def load_module(path: str) -> ModuleType:
+    """The module in a file, without looking at where this program lies for any other."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("warm", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,59 @@
+"""What scripts say on standard error, and what is to be said of them, in the server's log: line by line, bounded."""
+
+import logging
+from typing import Final
+
+log = logging.getLogger("container.cgi")
+
+LINE_MAX: Final = 2048
+# What one run of a script may add to the log.
+TOTAL_MAX: Final = 64 * 1024
+
+
+class Words:
+    """The lines of one run. Control characters are escaped: nobody forges a line of the log."""
+
+    __slots__ = ("_dropped", "_line", "_name", "_total")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._line = b""
+        self._total = 0
+        self._dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        if self._total >= TOTAL_MAX:
+            self._dropped += len(data)
+            return
+        *lines, rest = (self._line + data).split(b"\n")
+        for line in lines:
+            self._say(line)
+        while len(rest) > LINE_MAX and self._total < TOTAL_MAX:
+            self._say(rest[:LINE_MAX])
+            rest = rest[LINE_MAX:]
+        self._line = rest[:LINE_MAX]
+
+    def finish(self) -> None:
+        """No more will come."""
+        line, self._line = self._line, b""
+        if line:
+            self._say(line)
+        if self._dropped:
+            log.warning("%s: … and %d more bytes on standard error", self._name, self._dropped)
+            self._dropped = 0
+
+    def complain(self, text: str) -> None:
+        """Something about the script that its author should know."""
+        log.error("%s %s", self._name, text)
+
+    def _say(self, line: bytes) -> None:
+        if self._total >= TOTAL_MAX:
+            self._dropped += len(line) + 1
+            return
+        self._total += len(line) + 1
+        text = line[:LINE_MAX].decode("utf-8", "backslashreplace").rstrip("\r")
+        if not text.isprintable():
+            text = "".join(
+                c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text
+            )
+        log.warning("%s: %s", self._name, text)
