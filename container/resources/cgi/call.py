@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
-from container.message.fields import encode_fields
+from container.message.fields import FieldBlock, encode_fields
 from container.protocol.cgi import AnswerHead, BadAnswer, HeadParser, encode_variables
 from container.resources.cgi.script import Script
-from container.resources.cgi.spawner import LOST
+from container.resources.cgi.spawner import LOST, Spawner
 from container.resources.cgi.words import Words
 from container.tree.site import Site
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from container.resources.cgi.gateway import Gateway
 
 _PIECE: Final = 64 * 1024
-# How long a head waits for content, so that both leave in one write.
-_HEAD_WAIT_S: Final = 0.005
+# How long the beginning of an answer waits for its end, and how much of it: most scripts are quick, and then
+# all of it leaves in one write, with its length.
+_WAIT_S: Final = 0.005
+_HELD_MAX: Final = 16 * 1024
 _REDIRECTS_MAX: Final = 10
 _RETRY: Final = {"Retry-After": "1"}
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
@@ -40,9 +42,14 @@ class CGICall:
     """
 
     __slots__ = (
-        "_ended", "_errors", "_input", "_loop", "_number", "_output", "_parser", "_paused", "_pending", "_told",
+        "_block", "_ended", "_errors", "_head", "_held", "_input", "_listening", "_loop", "_number", "_output",
+        "_parser", "_paused", "_pending", "_spawner", "_timer", "_told",
         "answered", "began", "exchange", "gateway", "script", "touched", "words",
     )  # fmt: skip
+
+    _head: AnswerHead  # and its encoded fields, once the parser has done its work
+    _block: FieldBlock
+    _spawner: Spawner  # since its launch
 
     def __init__(self, gateway: "Gateway", script: Script, exchange: Exchange) -> None:
         self.gateway = gateway
@@ -58,9 +65,13 @@ class CGICall:
         self._input = self._output = self._errors = -1
         self._pending = b""
         self._paused = False
+        self._listening = False
         self._number = 0
         self._ended: int | None = None  # the exit code
         self._told = False  # to end
+        # The beginning of the answer, as long as it waits for more.
+        self._held = b""
+        self._timer: asyncio.TimerHandle | None = None
 
     # Its beginning.
 
@@ -72,7 +83,8 @@ class CGICall:
         fds: list[int] = []
         try:
             self._open(fds)
-            self._number = gateway.spawner.spawn(
+            self._spawner = gateway.next_spawner()
+            self._number = self._spawner.spawn(
                 self,
                 script.directory,
                 script.program,
@@ -90,7 +102,6 @@ class CGICall:
             raise
         self.began = self.touched = self._loop.time()
         self._loop.add_reader(self._output, self._read)
-        self._loop.add_reader(self._errors, self._read_errors)
         if self._input >= 0:
             self._feed()
 
@@ -151,7 +162,7 @@ class CGICall:
             if not data:
                 self._output_ended()
             elif self._parser is None:
-                self._write(data)
+                self._more(data)
             else:
                 head = self._parser.feed(data)
                 if head is not None:
@@ -169,19 +180,32 @@ class CGICall:
             self._redirect(local)
             return
         try:
-            block = encode_fields(head.fields)
+            self._block = encode_fields(head.fields)
         except ValueError as error:
             raise BadAnswer(str(error)) from error
-        self.exchange.start(head.final_status, block, head.reason)
-        if rest:
-            self._write(rest)
-        else:
-            self._loop.call_later(_HEAD_WAIT_S, self._send_head)
+        self._head = head
+        self._held = rest
+        self._timer = self._loop.call_later(_WAIT_S, self._release)
 
-    def _send_head(self) -> None:
-        """No content has come so far: the client may want to know the head already."""
-        if not self.answered and not self.exchange.bytes_sent:
-            self.exchange.write(b"")
+    def _release(self) -> None:
+        """The script takes its time: send what it has said so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            head, held, self._held = self._head, self._held, b""
+            try:
+                self.exchange.start(head.final_status, self._block, head.reason)
+                self._write(held)  # nothing held: the client may want to know the head already
+            except Exception as error:  # noqa: BLE001  # a hook of the tree raised
+                self.refuse(error)
+
+    def _more(self, data: bytes) -> None:
+        if self._timer is None:
+            self._write(data)
+            return
+        self._held += data
+        if len(self._held) >= _HELD_MAX:
+            self._release()
 
     def _write(self, data: bytes) -> None:
         if not self.exchange.write(data) and not self.answered:
@@ -199,7 +223,12 @@ class CGICall:
         self._close_output()
         if self._parser is None:
             self.answered = True
-            self.exchange.end()
+            if self._timer is None:
+                self.exchange.end()
+            else:  # it was quick: one write, of known length
+                self._timer.cancel()
+                self._timer = None
+                self.exchange.reply(self._head.final_status, self._block, self._held, self._head.reason)
         elif self._ended is not None:
             self._no_head()
 
@@ -224,6 +253,12 @@ class CGICall:
             exchange.restart()
 
     # Its words.
+
+    def listen_to_errors(self) -> None:
+        """It runs for a while: read its standard error as it comes. That of a short run is read at its end."""
+        if self._errors >= 0 and not self._listening:
+            self._listening = True
+            self._loop.add_reader(self._errors, self._read_errors)
 
     def _read_errors(self) -> None:
         try:
@@ -324,11 +359,14 @@ class CGICall:
         return self._paused
 
     def _end_process(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._close_output()
         self._close_input()
         if self._number:  # even when it has ended: it may have left others behind
             self._told = True
-            self.gateway.spawner.end(self._number)
+            self._spawner.end(self._number)
 
     # Its descriptors.
 
@@ -347,7 +385,8 @@ class CGICall:
 
     def _close_errors(self) -> None:
         if self._errors >= 0:
-            self._loop.remove_reader(self._errors)
+            if self._listening:
+                self._loop.remove_reader(self._errors)
             os.close(self._errors)
             self._errors = -1
             self.words.finish()

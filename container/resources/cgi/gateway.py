@@ -20,13 +20,15 @@ from container.resources.cgi.spawner import Spawner, Surroundings
 
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 # What Python scripts import again and again: imported once by a warm gateway.
+# Nothing with large libraries of its own (hashlib, ssl, sqlite3): each makes every copy dearer.
 PRELOAD: Final = (
-    "base64", "collections", "datetime", "email.message", "functools", "hashlib", "html", "http.cookies", "io",
-    "itertools", "json", "pathlib", "random", "re", "shutil", "string", "tempfile", "time", "traceback",
-    "urllib.parse",
+    "collections", "datetime", "functools", "html", "http.cookies", "io", "itertools", "json", "re", "string",
+    "time", "traceback", "urllib.parse",
 )  # fmt: skip
 _UNPRIVILEGED: Final = "nobody"
 _RETRY_AFTER: Final = "1"
+# A starter stands still until the new process has had its first turn of a processor: meanwhile the other works.
+_STARTERS: Final = 2
 _SWEEP_S: Final = 0.25
 _RESOURCES: Final = {
     "cpu": resource.RLIMIT_CPU,
@@ -117,9 +119,8 @@ class Gateway:
         self.is_warm = warm is not False
         identity, self.identity_name = _identity(user, group)
         preload = (PRELOAD if warm is True else tuple(warm)) if warm is not False else None
-        self.spawner = Spawner(
-            Surroundings(identity, kill_grace, _limits(limits or {}), umask, variables, preload)
-        )
+        surroundings = Surroundings(identity, kill_grace, _limits(limits or {}), umask, variables, preload)
+        self._spawners = [Spawner(surroundings) for _ in range(_STARTERS)]
         self._processes = processes
         self._queue_limit = queue_limit
         self._running: set[CGICall] = set()
@@ -141,7 +142,8 @@ class Gateway:
 
     def start(self) -> None:
         self._users += 1
-        self.spawner.start()
+        for spawner in self._spawners:
+            spawner.start()
 
     async def stop(self) -> None:
         self._users -= 1
@@ -152,12 +154,18 @@ class Gateway:
         for call in [*self._running]:
             call.give_up()
             call.exchange.abort()
-        await self.spawner.stop()
+        for spawner in self._spawners:
+            await spawner.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     # Calls.
+
+    def next_spawner(self) -> Spawner:
+        """They take turns."""
+        self._spawners.append(self._spawners.pop(0))
+        return self._spawners[-1]
 
     @property
     def running(self) -> int:
@@ -208,6 +216,7 @@ class Gateway:
             while self._waiting and self._waiting[0].touched + self.timeout <= now:
                 self._waiting.popleft().refuse(HTTPError(503, headers={"Retry-After": _RETRY_AFTER}))
         for call in [*self._running]:
+            call.listen_to_errors()
             if self.deadline is not None and call.began + self.deadline <= now:
                 call.expire(f"took longer than {self.deadline:g} s")
             elif (
