@@ -90,11 +90,15 @@ class Spawner:
             self._process = subprocess.Popen(
                 [sys.executable, *flags, starter.__file__, str(theirs.fileno()), json.dumps(setting)],
                 env=dict(around.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                # Its streams are those of warm scripts later on, so they shall look alike: no files.
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C at a terminal is for the server
             )
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
         ours.setblocking(False)
         self._sock = ours
         self._loop = asyncio.get_running_loop()
