@@ -22,6 +22,7 @@ from container.cli.options import PARAMETERS
 from container.config.build import Settings, Source, build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.mounts import ConfigProblem
+from container.config.scripts import Scripts
 from container.message.limits import Limits
 from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
@@ -137,6 +138,8 @@ def source_of(options: Mapping[str, Any]) -> Source:
         tac=options["tac"],
         factory=options["factory"],
         mounts=options["mounts"],
+        cgi=options["cgi"],
+        cgi_bins=options["cgi_bins"],
     )
 
 
@@ -168,6 +171,14 @@ def settings_of(
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
         access_log=access_log,
         sessions=options["sessions"],
+        scripts=Scripts(
+            interpreters=options["cgi_interpreters"],
+            variables=options["cgi_variables"],
+            user=options["cgi_user"],
+            timeout=options["cgi_timeout"],
+            processes=options["cgi_processes"],
+            warm=options["cgi_warm"],
+        ),
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
 

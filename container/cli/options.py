@@ -15,6 +15,7 @@ from container.channel.endpoints import Endpoint, parse_endpoint
 from container.config.build import KINDS, Settings
 from container.config.encoders import parse_encoders
 from container.config.importer import nearest_name
+from container.config.scripts import Scripts
 from container.message.encoding import Encoder
 from container.message.fields import CONTENT_LENGTH, Pair, encode_fields
 from container.message.limits import Limits, Timeouts
@@ -138,7 +139,7 @@ def _flag(*names: str, help: str, default: bool = False) -> click.Option:
     return click.Option(names, help=help, is_flag=True, default=default, show_default=default)
 
 
-_limits, _timeouts, _settings = Limits(), Timeouts(), Settings()
+_limits, _timeouts, _settings, _scripts = Limits(), Timeouts(), Settings(), Scripts()
 _HOST, _, _PORT = DEFAULT_ADDRESS.partition(":")
 _NAME: Final = {"metavar": "NAME"}
 _SIZED: Final = {"type": Parsed("size", parse_line_size), "metavar": "SIZE"}
@@ -164,6 +165,35 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "-y", "--python", "tac", metavar="FILE",
         help="Serve what a .tac file binds to `application`, at its own addresses unless one is given here.",
     ),
+    _option(
+        "--cgi", metavar="DIR",
+        help="Serve the files of a directory, and run the CGI scripts in its cgi-bin and htbin.",
+    ),
+    _option(
+        "--cgi-bin", "cgi_bins", metavar="/PREFIX[=DIR]", multiple=True,
+        help="Run the CGI scripts of a directory, of the same name below that of --path unless given. Repeatable.",
+    ),
+    _option(
+        "--cgi-interpreter", "cgi_interpreters", metavar=".EXT=PROGRAM", multiple=True,
+        help="What runs scripts of an extension, such as .php=php-cgi. Repeatable.",
+    ),
+    _option(
+        "--cgi-env", "cgi_variables", metavar="NAME[=VALUE]", multiple=True,
+        help="A variable for CGI scripts, or one of this environment to pass on. Repeatable.",
+    ),
+    _option(
+        "--cgi-user", metavar="USER[:GROUP]",
+        help="Whose rights CGI scripts have; nobody's when started as root.",
+    ),
+    _option(
+        "--cgi-timeout", type=Parsed("duration", parse_timeout), metavar="SECONDS",
+        default=f"{_scripts.timeout:g}", help="How long a CGI script may be silent, else 504.",
+    ),
+    _option(
+        "--cgi-processes", **_number(1, 10_000, _scripts.processes),
+        help="CGI scripts that run at a time; further requests wait.",
+    ),
+    _flag("--cgi-warm", help="Run CGI scripts in Python in copies of an interpreter that has started already."),
     _option(
         "--mount", "mounts", metavar="/PREFIX=KIND:ARG", multiple=True,
         help=f"Mount a further thing, in front of the root. KIND is one of {', '.join(KINDS)}; what a "

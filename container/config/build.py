@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
 from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
+from container.config.scripts import Scripts, mount_of_bin, mounts_of_root, scripts_at
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -59,6 +60,7 @@ class Settings:
     access_log: Callable[[Exchange], None] | None = None
     override_log: bool = False
     sessions: str | None = None
+    scripts: Scripts = field(default_factory=Scripts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ class Source:
     asgi: str | None = None
     path: str | None = None
     tac: str | None = None
+    cgi: str | None = None
     factory: bool = False
     mounts: Sequence[str] = ()
+    cgi_bins: Sequence[str] = ()
 
 
 Kind: TypeAlias = "Callable[[str, Settings], Resource]"
@@ -85,7 +89,8 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     """
     mounts = parse_mounts(source.mounts)
     name, value = _load(source, settings, mounts)
-    below = [(mount, resource_of(mount.spec, settings)) for mount in mounts if mount.path]
+    below = _scripts(source, settings)
+    below += [(mount, resource_of(mount.spec, settings)) for mount in mounts if mount.path]
     if isinstance(value, Application):
         application = value
     else:
@@ -99,6 +104,15 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     return application
 
 
+def _scripts(source: Source, settings: Settings) -> list[tuple[Mount, Resource]]:
+    """The directories of scripts that are named by options of their own."""
+    scripts = settings.scripts
+    below = [mount_of_bin(text, source.path or source.cgi, scripts) for text in source.cgi_bins]
+    if source.cgi is not None and not below:
+        below = mounts_of_root(source.cgi, scripts)
+    return below
+
+
 def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[str, object]:
     """The root and its name in messages."""
     root = next((mount.spec for mount in mounts if not mount.path), None)
@@ -107,6 +121,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         "--wsgi": source.wsgi,
         "--asgi": source.asgi,
         "--path": source.path,
+        "--cgi": source.cgi,
         "--python": source.tac,
         "--mount /": root,
     }
@@ -127,11 +142,13 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         return source.asgi, _asgi(source.asgi, settings, factory=source.factory)
     if source.path is not None:
         return source.path, _files(source.path, settings, listing=settings.listing)
+    if source.cgi is not None:
+        return source.cgi, _files(source.cgi, settings, listing=settings.listing)
     if source.tac is not None:
         return source.tac, load_tac(source.tac)
     if root is not None:
         return root, resource_of(root, settings)
-    return "the root", Resource() if mounts else Welcome()
+    return "the root", Resource() if mounts or source.cgi_bins else Welcome()
 
 
 def _bind(
@@ -288,6 +305,10 @@ def _files(path: str, settings: Settings, *, listing: bool = False) -> Resource:
         raise ConfigProblem(str(error)) from error
 
 
+def _cgi(path: str, settings: Settings) -> Resource:
+    return scripts_at(path, settings.scripts)
+
+
 def _redirect(url: str, settings: Settings) -> Resource:
     from container.resources.redirect import Redirect
 
@@ -301,4 +322,5 @@ KINDS: Final[dict[str, Kind]] = {
     "static": _files,
     "files": _files,
     "redirect": _redirect,
+    "cgi": _cgi,
 }
