@@ -154,7 +154,8 @@ class Starter:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for target, fd in zip(_STANDARD, streams, strict=True):
             os.dup2(fd, target)
-        os.closerange(3, max(streams[1:]) + 1)
+        ours = (self.sock, self.woken, self.wake)
+        os.closerange(3, max(*streams, *(each.fileno() for each in ours)) + 1)
 
     def end(self, number: int) -> None:
         """SIGTERM to the group of a process; what is left of it after the grace gets SIGKILL."""
@@ -236,6 +237,11 @@ def main(arguments: list[str]) -> None:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
+        if warm is not None and not os.access(os.__file__, os.R_OK):
+            print(
+                f"user {uid} cannot read {os.path.dirname(os.__file__)}: warm scripts import nothing",
+                file=sys.stderr,
+            )
     if setting["umask"] is not None:
         os.umask(setting["umask"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -88,7 +88,8 @@ def _run(
         status = _exit_code(end)
     except BaseException as error:  # noqa: BLE001  # the script's
         trace = error.__traceback__
-        sys.excepthook(type(error), error, trace.tb_next if trace is not None else None)
+        error = error.with_traceback(trace.tb_next if trace is not None else None)  # without this function
+        sys.excepthook(type(error), error, error.__traceback__)
         status = 1
     return _finish(status)
 

@@ -1,0 +1,281 @@
+"""CGI/1.1: variables of requests, heads of answers (RFC 3875 4 and 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from container.message.body import EMPTY, Body
+from container.message.connection import Connection
+from container.message.errors import HTTPError
+from container.message.request import Request
+from container.protocol.cgi import (
+    AnswerHead,
+    BadAnswer,
+    HeadParser,
+    encode_variables,
+    make_variables,
+    query_arguments,
+)
+
+
+def request(
+    path: bytes = b"/env.cgi",
+    query: bytes = b"",
+    *fields: tuple[bytes, bytes],
+    body: Body = EMPTY,
+    **ends: Any,
+) -> Request:
+    target = path + (b"?" + query if query else b"")
+    made = Request("GET", target, path, query, "1.1", [(b"host", b"a.example:8080"), *fields], body)
+    made.connection = Connection(**({"client": ("10.0.0.1", 1234), "server": ("10.0.0.2", 8080)} | ends))
+    return made
+
+
+def variables(made: Request, name: bytes = b"/env.cgi", info: bytes = b"", **more: Any) -> dict[str, str]:
+    return make_variables(made, {"PATH": "/bin"}, name, info, **more)
+
+
+def test_variables_are_complete_and_nothing_else() -> None:
+    """CG-02, CG-15"""
+    assert variables(request(b"/env.cgi/x", b"q=1"), info=b"/x", root=b"/srv/") == {
+        "PATH": "/bin",
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "SERVER_SOFTWARE": "container",
+        "REQUEST_METHOD": "GET",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_URI": "/env.cgi/x?q=1",
+        "QUERY_STRING": "q=1",
+        "SCRIPT_NAME": "/env.cgi",
+        "PATH_INFO": "/x",
+        "PATH_TRANSLATED": "/srv/x",
+        "HTTP_HOST": "a.example:8080",
+        "REMOTE_ADDR": "10.0.0.1",
+        "REMOTE_HOST": "10.0.0.1",
+        "REMOTE_PORT": "1234",
+        "SERVER_NAME": "a.example",
+        "SERVER_PORT": "8080",
+        "REQUEST_SCHEME": "http",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (
+            {"client": None, "server": None},
+            {"REMOTE_ADDR": "", "SERVER_NAME": "a.example"},
+        ),
+        ({"secure": True}, {"HTTPS": "on", "REQUEST_SCHEME": "https", "SERVER_PORT": "8080"}),
+        ({"client": ("::1", 5)}, {"REMOTE_ADDR": "::1", "REMOTE_PORT": "5"}),
+    ],
+)
+def test_every_kind_of_listener_has_variables(ends: dict[str, Any], expected: dict[str, str]) -> None:
+    """CG-02, CG-21"""
+    made = variables(request(**ends))
+    assert {name: made.get(name) for name in expected} == expected
+    assert ("REMOTE_PORT" in made) == (ends.get("client", True) is not None)
+
+
+def test_an_ipv6_host_is_a_server_name_without_brackets() -> None:
+    """CG-02"""
+    made = request()
+    made.raw_headers = [(b"host", b"[::1]:81")]
+    assert (variables(made)["SERVER_NAME"], variables(made)["SERVER_PORT"]) == ("::1", "81")
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        (b"", (None, None)),
+        (b"/", ("/", "/srv/")),
+        (b"/extra/path", ("/extra/path", "/srv/extra/path")),
+        (b"/a%2Fb%20c", ("/a/b c", "/srv/a/b c")),
+        (b"/%252F", ("/%2F", "/srv/%2F")),
+        (b"/../etc", ("/../etc", None)),
+        (b"/%2e%2e%2fetc", ("/../etc", None)),
+        (b"/%C3%A4", ("/\xc3\xa4", "/srv/\xc3\xa4")),
+    ],
+)
+def test_path_info_is_decoded_once_and_never_translated_out_of_the_root(
+    info: bytes, expected: tuple[str | None, str | None]
+) -> None:
+    """CG-03"""
+    made = variables(request(b"/env.cgi" + info), info=info, root=b"/srv")
+    assert (made.get("PATH_INFO"), made.get("PATH_TRANSLATED")) == expected
+
+
+def test_fields_that_could_pass_for_something_else_are_left_out() -> None:
+    """CG-16"""
+    fields = [
+        (b"proxy", b"evil"), (b"x_foo", b"1"), (b"authorization", b"Basic x"), (b"proxy-authorization", b"y"),
+        (b"x-bar", b"1"), (b"x-bar", b"2"), (b"cookie", b"a=1"), (b"cookie", b"b=2"),
+        (b"transfer-encoding", b"chunked"),
+    ]  # fmt: skip
+    made = variables(request(b"/env.cgi", b"", *fields))
+    named = {name: value for name, value in made.items() if name.startswith("HTTP_") and name != "HTTP_HOST"}
+    assert named == {"HTTP_X_BAR": "1,2", "HTTP_COOKIE": "a=1; b=2"}
+    assert "PROXY" not in made
+
+
+def test_credentials_are_passed_on_when_asked_for() -> None:
+    """CG-16"""
+    made = variables(request(b"/", b"", (b"authorization", b"Basic x")), authorization=True)
+    assert made["HTTP_AUTHORIZATION"] == "Basic x"
+
+
+def test_who_was_authenticated_is_told() -> None:
+    """CG-02, AU-04"""
+    made = request()
+    made.set_user("mary", "Basic")
+    assert (variables(made)["REMOTE_USER"], variables(made)["AUTH_TYPE"]) == ("mary", "Basic")
+
+
+@pytest.mark.parametrize(
+    ("fields", "length", "sent", "expected"),
+    [
+        ((), 0, b"", None),
+        (((b"content-length", b"0"),), 0, b"", "0"),
+        (((b"content-length", b"5"),), 5, b"12345", "5"),
+        (((b"transfer-encoding", b"chunked"),), None, b"123", "3"),
+        (((b"transfer-encoding", b"chunked"),), None, b"", "0"),
+    ],
+)
+def test_content_length_is_true(
+    fields: tuple[tuple[bytes, bytes], ...], length: int | None, sent: bytes, expected: str | None
+) -> None:
+    """CG-02, CG-05: also of chunked content, which has been put together; none without content."""
+    body = Body(length)
+    if sent:
+        body.feed(sent)
+    body.finish([])
+    assert variables(request(b"/", b"", *fields, body=body)).get("CONTENT_LENGTH") == expected
+
+
+def test_a_nul_cannot_add_a_variable() -> None:
+    made = variables(request(b"/env.cgi/a%00LD_PRELOAD=x"), info=b"/a%00LD_PRELOAD=x")
+    with pytest.raises(HTTPError) as caught:
+        encode_variables(made)
+    assert caught.value.status == 400
+    assert encode_variables({"A": "1", "B": "\xe4"}) == b"A=1\0B=\xe4"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (b"", []),
+        (b"a+b%20c", [b"a", b"b c"]),
+        (b"a=b", []),
+        (b"-s", []),
+        (b"a+%2ds", []),
+        (b"a+%00", []),
+        (b"a+%3D", [b"a", b"="]),
+    ],
+)
+def test_a_query_never_becomes_an_option(query: bytes, expected: list[bytes]) -> None:
+    """CG-04"""
+    assert query_arguments(query) == expected
+
+
+def read(octets: bytes, *, limit: int = 1000, verbatim: bool = False) -> tuple[AnswerHead, bytes]:
+    """Whole, and byte by byte: both must say the same."""
+    parser = HeadParser(limit, verbatim=verbatim)
+    head = parser.feed(octets)
+    assert head is not None
+    slow = HeadParser(limit, verbatim=verbatim)
+    at, other = 0, None
+    while other is None:
+        other = slow.feed(octets[at : at + 1])
+        at += 1
+    assert (other.status, other.reason, other.fields) == (head.status, head.reason, head.fields)
+    assert slow.rest + octets[at:] == parser.rest
+    return head, parser.rest
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_end_as_they_like(end: bytes) -> None:
+    """CG-06"""
+    head, rest = read(end.join([b"Content-Type: text/plain", b"X-A:1", b"", b"body\n\nmore"]))
+    assert head.fields == [("Content-Type", "text/plain"), ("X-A", "1")]
+    assert rest == b"body\n\nmore"
+
+
+def test_the_first_empty_line_ends_the_head_whichever_kind_it_is() -> None:
+    """CG-06"""
+    head, rest = read(b"A: 1\n\r\nB: 2\r\n\r\n")
+    assert (head.fields, rest) == ([("A", "1")], b"B: 2\r\n\r\n")
+
+
+@pytest.mark.parametrize("octets", [b"\nbody", b"\r\nbody"])
+def test_an_empty_head_has_no_fields(octets: bytes) -> None:
+    """CG-06"""
+    head, rest = read(octets)
+    assert (head.final_status, head.fields, rest) == (200, [], b"body")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"no colon\n\n", b"A : 1\n\n", b"A: 1\n folded\n\n", b": 1\n\n", b"<html>\n\n",
+        b"Status: abc\n\n", b"Status: 99\n\n", b"Status: 100\n\n", b"Status: 2000\n\n", b"Status:\n\n",
+        b"Status: 200\nStatus: 404\n\n", b"Location: /a\nLocation: /b\n\n",
+        b"Content-Type: a/b\nContent-Type: c/d\n\n", b"HTTP/1.1 200 OK\nA: 1\n\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_head_is_refused(octets: bytes) -> None:
+    """CG-06, CG-07, CG-20: an answer of HTTP itself only from those named nph-."""
+    with pytest.raises(BadAnswer):
+        HeadParser(1000).feed(octets)
+
+
+def test_a_head_has_a_limit() -> None:
+    """CG-06"""
+    parser = HeadParser(100)
+    assert parser.feed(b"A: " + b"x" * 90) is None
+    with pytest.raises(BadAnswer):
+        parser.feed(b"x" * 20)
+    with pytest.raises(BadAnswer):
+        HeadParser(100).feed(b"A: " + b"x" * 200 + b"\n\n")
+    assert HeadParser(100).feed(b"A: 1\n\n" + b"x" * 1000) is not None
+
+
+@pytest.mark.parametrize(
+    ("octets", "status", "reason", "local"),
+    [
+        (b"Status: 404 Nope\n\n", 404, "Nope", None),
+        (b"Status: 404\n\n", 404, "", None),
+        (b"status:418   Very Teapot\n\n", 418, "Very Teapot", None),
+        (b"Location: http://b/\n\n", 302, "", None),
+        (b"Location: http://b/\nStatus: 303 Look\n\n", 303, "Look", None),
+        (b"Status: 303 Look\nLocation: http://b/\n\n", 303, "Look", None),
+        (b"Location: /x?y\n\n", 302, "", b"/x?y"),
+        (b"Content-Type: text/html\nLocation: /x\n\n", 302, "", b"/x"),
+        (b"Location: /x\nStatus: 302\n\n", 302, "", None),
+        (b"Location: /x\nSet-Cookie: a=1\n\n", 302, "", None),
+        (b"Location: //evil.example/x\n\n", 302, "", None),
+        (b"Location: x\n\n", 302, "", None),
+    ],
+)
+def test_status_and_location(octets: bytes, status: int, reason: str, local: bytes | None) -> None:
+    """CG-07, CG-08: a Status wins wherever it stands; a bare path is answered by this server."""
+    head, _ = read(octets)
+    assert (head.final_status, head.reason, head.local_redirect) == (status, reason, local)
+
+
+def test_what_is_the_servers_own_business_is_not_passed_on() -> None:
+    """CG-09"""
+    head, _ = read(
+        b"Server: x\nDate: y\nConnection: close\nTransfer-Encoding: chunked\nSet-Cookie: a\nSet-Cookie: b\n"
+        b"Content-Length: 3\n\n"
+    )
+    assert head.fields == [("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Content-Length", "3")]
+
+
+def test_a_script_that_speaks_http_begins_with_a_status_line() -> None:
+    """CG-20"""
+    head, rest = read(b"HTTP/1.0 201 Made It\r\nX-A: 1\r\n\r\nbody", verbatim=True)
+    assert (head.final_status, head.reason, head.fields, rest) == (201, "Made It", [("X-A", "1")], b"body")
+    for octets in (b"X-A: 1\n\n", b"\n\n\n", b"HTTP/1.1 abc\n\n"):
+        with pytest.raises(BadAnswer):
+            HeadParser(100, verbatim=True).feed(octets)
