@@ -49,7 +49,9 @@ class Starter:
         self.orphans: dict[int, int] = {}
         # By pid, those that were told to end, and when they are killed; an order of time by itself.
         self.condemned: dict[int, float] = {}
-        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Standard input of scripts without any: a pipe that nobody can write to.
+        self.nothing, nobody = os.pipe()
+        os.close(nobody)
         self.buffer = bytearray(PACKET_MAX)
         self.woken, wake = socket.socketpair()
         self.woken.setblocking(False)
