@@ -301,7 +301,7 @@ class CGICall:
         if not self.answered:
             if number == LOST:
                 if self.exchange.started:
-                    self.give_up()
+                    self._cut_off()
                 else:
                     self.refuse(HTTPError(503, headers=_RETRY))
             elif number in _FORBIDDEN:
@@ -327,8 +327,7 @@ class CGICall:
 
     def _left(self) -> None:
         if not self.answered:
-            self.give_up()
-            self.exchange.abort()
+            self._cut_off()
 
     def refuse(self, error: Exception) -> None:
         """Answer with an error page in place of the script, which is ended."""
@@ -343,14 +342,18 @@ class CGICall:
         self._end_process()
         self.gateway.withdraw(self)
 
+    def _cut_off(self) -> None:
+        """The client shall not take what it has got for the whole answer."""
+        self.give_up()
+        self.exchange.abort()
+
     def expire(self, what: str) -> None:
         """It took too long."""
         self.words.complain(what)
         if self.answered:
             self._end_process()
         elif self.exchange.started:
-            self.give_up()
-            self.exchange.abort()
+            self._cut_off()
         else:
             self.refuse(HTTPError(504, "The script took too long to answer."))
 
