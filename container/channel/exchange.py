@@ -518,6 +518,7 @@ class H1Exchange:
             return
         if self._watchers is not None:
             self._watchers.hooks.clear()
+            self._watchers.encoding = None
         channel.group.host.dispatch(self)
 
     # Observers and hooks.

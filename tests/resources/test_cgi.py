@@ -12,6 +12,7 @@ import pytest
 
 from container.message.response import Response
 from container.resources.cgi import CGIDirectory, CGIScript, Gateway, cgi_processor
+from container.resources.static import Files
 from container.testing import Client
 from container.tree.resource import Resource
 from tests.leaf import Leaf
@@ -154,8 +155,11 @@ def test_one_script_answers_for_everything_below_it(scripts: ScriptDirectory) ->
 def test_a_processor_makes_the_resource_of_a_file(scripts: ScriptDirectory) -> None:
     """CG-01"""
     path = scripts.sh("x.cgi", "echo; echo made")
-    with Client(cgi_processor(Gateway())(str(path))) as client:
+    processor = cgi_processor(Gateway())
+    with Client(processor(str(path), None)) as client:
         assert client.get("/").body == b"made\n"
+    with Client(Files(scripts.path, processors={".cgi": processor})) as client:
+        assert client.get("/x.cgi/info?q").body == b"made\n"
 
 
 def test_nothing_to_run_is_told_at_the_start(scripts: ScriptDirectory) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 import pytest
+
+from tests.scripts import script_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,12 @@ ANSWERS: Final = {
         "/chat/": "Chat room",
         "/visits/a": '"visits":1',
         "/data/": "_memory",
+    },
+    "cgi-bin/": {
+        "/cgi-bin/hello.sh?you": "Hello from sh, you.",
+        "/cgi-bin/visitors.py": "Hello from Python, stranger.",
+        "/cgi-bin/time.pl": "Hello from Perl, line 1.",
+        "/cgi-bin/info.php/x": "Hello from PHP 8, /x.",
     },
     "public/": {"/": "One tree, many applications", "/index.html": "blog.tac", "/style.css": "color-scheme"},
     "blog.tac": {
@@ -141,7 +150,20 @@ def test_an_example_answers_when_started_by_its_command(
             [sys.executable, *arguments], cwd=APPS, env=environment, check=True,
             stdout=subprocess.DEVNULL, timeout=PATIENCE_S,
         )  # fmt: skip
-    running = start(*own_words(command), *ANY_PORT, cwd=APPS, **written)
+    if name == "cgi-bin/" and shutil.which("php-cgi") is None:
+        pytest.skip("php-cgi is not installed")
+    with (
+        script_directory() as directory
+    ):  # scripts of root's are run by nobody, who must be able to reach them
+        if name == "cgi-bin/":
+            shutil.copytree(APPS / name, directory.path / name)
+        running = start(
+            *own_words(command), *ANY_PORT, cwd=directory.path if name == "cgi-bin/" else APPS, **written
+        )
+        check_example(running, name)
+
+
+def check_example(running: Running, name: str) -> None:
     for path, text in ANSWERS[name].items():
         answer = running.fetch(path)
         assert (answer.status, text in answer.body.decode()) == (200, True), path

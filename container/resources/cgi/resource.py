@@ -202,10 +202,10 @@ class CGIDirectory(_Scripts):
         return None
 
 
-def cgi_processor(gateway: Gateway) -> Callable[[str], Resource]:
+def cgi_processor(gateway: Gateway) -> Callable[[str, object], Resource]:
     """For `Files(processors={".cgi": cgi_processor(gateway)})`: makes the resource of one file, by its path."""
 
-    def process(path: str) -> Resource:
+    def process(path: str, files: object) -> Resource:
         return CGIScript(path, gateway=gateway)
 
     return process

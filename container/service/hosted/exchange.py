@@ -302,6 +302,13 @@ class HostedExchange:
         if not self.started:
             self.respond(self.host.refuse(error))
 
+    def restart(self) -> None:
+        if self.gone or self.started:
+            self._check_late()
+            return
+        self._hooks.clear()
+        self.host.dispatch(self)
+
     # Observers and hooks.
 
     def on_close(self, observer: CloseObserver) -> None:
