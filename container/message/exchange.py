@@ -101,7 +101,8 @@ class Exchange(Protocol):
         """Spool the content and call back when all of it is there; never, when it will not come."""
 
     def restart(self) -> None:
-        """Have the host answer `request`, which was changed, as if it had just come; hooks and encodings are forgotten."""
+        """Have the host answer `request`, which was changed, as if it had just come; hooks and encoding are
+        forgotten."""
 
     def on_close(self, observer: CloseObserver) -> None:
         """Tell `observer` once: None after a complete answer, ClientDisconnected as soon as the client has

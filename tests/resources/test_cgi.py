@@ -363,13 +363,12 @@ def test_what_cannot_be_run(
     assert log in str(said)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start scripts of others")
 def test_what_its_user_may_not_run(scripts: ScriptDirectory, said: Said) -> None:
-    """CG-10, CG-13: executable for root alone."""
-    scripts.write("x", "#!/bin/sh\necho\n", 0o700)
+    """CG-10, CG-13: executable for somebody else alone."""
+    scripts.write("x", "#!/bin/sh\necho\n", 0o700 if os.geteuid() == 0 else 0o001)
     with serving(scripts) as client:
         assert client.get("/cgi-bin/x").status == 403
-    assert "cannot be run by nobody" in str(said)
+    assert "cannot be run by" in str(said)
 
 
 def test_standard_error_goes_to_the_log(scripts: ScriptDirectory, said: Said) -> None:
