@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from container.message.websocket import WebSocket, WebSocketDisconnected, WebSocketOptions
     from container.resources.asgi import ASGIResource
     from container.resources.data import Data
+    from container.resources.pool import ThreadPool
     from container.resources.redirect import ParentRedirect, Redirect
     from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
     from container.resources.websocket import WebSocketResource
-    from container.resources.wsgi import ThreadPool, WSGIResource
+    from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service
     from container.service.server import serve
     from container.sessions import MemoryStore, Sessions
@@ -64,7 +65,7 @@ _HOMES = {
     "Service": "service.application",
     "Sessions": "sessions",
     "Site": "tree.site",
-    "ThreadPool": "resources.wsgi",
+    "ThreadPool": "resources.pool",
     "Timeouts": "message.limits",
     "WSGIResource": "resources.wsgi",
     "WebSocket": "message.websocket",

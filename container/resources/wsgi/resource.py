@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Final, cast
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
+from container.resources.pool import ThreadPool
 from container.resources.wsgi.call import WSGIApplication, WSGICall
 from container.resources.wsgi.inline import InlineCall
-from container.resources.wsgi.pool import ThreadPool
 from container.resources.wsgi.streams import ErrorStream, FileWrapper, LazyInput
 from container.tree.resource import Resource
 from container.tree.site import Site

@@ -14,11 +14,13 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-log = logging.getLogger("container.wsgi")
+T = TypeVar("T")
 
+log = logging.getLogger("container.pool")
 
 # How long jobs may wait behind others of their turn while threads are idle.
 RELIEF_S: Final = 0.001
@@ -94,6 +96,15 @@ class ThreadPool:
             self.loop.call_soon(self._gather)
         ready.append(job)
         return True
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        """Call `function` in a thread and await what it gives back or raises; a BaseException that is none of
+        Exception comes as the cause of a RuntimeError. Raises QueueFull at once."""
+        assert self.loop is not None, "the pool was not started"
+        call = _Call(self, self.loop.create_future(), function, arguments)
+        if not self.submit(call):
+            raise QueueFull(f"expected at most {self.queue_limit} jobs to wait for a thread")
+        return call.future
 
     def _gather(self) -> None:
         """Let the loop read once more, without waiting: requests come in swarms, and a swarm costs one wake-up."""
@@ -178,6 +189,52 @@ class ThreadPool:
                 self.loop.call_soon_threadsafe(self._collect)
             except RuntimeError:  # the loop has ended: so has everybody who would care
                 pass
+
+
+class QueueFull(RuntimeError):
+    """More jobs wait for a thread than may."""
+
+
+class _Call(Generic[T]):
+    """A job that is one call of a function."""
+
+    __slots__ = ("_arguments", "_error", "_function", "_pool", "_result", "future", "replaced")
+
+    _result: T
+
+    def __init__(
+        self,
+        pool: ThreadPool,
+        future: asyncio.Future[T],
+        function: Callable[..., T],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        self.future = future
+        self.replaced = False
+        self._pool = pool
+        self._function = function
+        self._arguments = arguments
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._result = self._function(*self._arguments)
+        except BaseException as error:  # noqa: BLE001  # foreign code, SystemExit included
+            self._error = error
+        self._pool.deliver(self)
+
+    def delivered(self) -> None:
+        future, error = self.future, self._error
+        if future.done():  # cancelled
+            return
+        if error is None:
+            future.set_result(self._result)
+        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+            future.set_exception(error)
+        else:  # one that a future cannot carry, or that would end the loop
+            wrapped = RuntimeError(f"expected a result, got {type(error).__name__}")
+            wrapped.__cause__ = error
+            future.set_exception(wrapped)
 
 
 def _yield_to_loop() -> None:
