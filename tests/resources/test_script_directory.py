@@ -1,0 +1,141 @@
+"""Directories of scripts, page scripts, and the factories for `Files`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container.resources.script import PageScript, ScriptDirectory, Scripts, script_processors
+from container.testing import Client
+from container.tree.resource import Resource
+from container.tree.site import Site
+from tests.resources.test_script import TEXT, VISITS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("one.rpy", "two", "sub/three.txt", ".hidden", "old~", "__pycache__/x", "index.html"):
+        (tmp_path / name).write_text(TEXT + f"resource = Page({name!r})")
+    (tmp_path / "visits").write_text(VISITS)
+    return tmp_path
+
+
+# Directories.
+
+
+def test_every_file_of_a_directory_is_a_script(tree: Path) -> None:
+    """SC-08: whatever its extension, below it too; the registry is one."""
+    root = Resource()
+    root.mount("s", ScriptDirectory(tree))
+    with Client(root) as client:
+        for name in ("one.rpy", "two", "sub/three.txt", "index.html"):
+            assert client.get(f"/s/{name}").text == name
+        assert client.get("/s/one.rpy/what/follows").text == "one.rpy"
+        assert [client.get("/s/visits").text for _ in range(2)] == ["visitor 1", "visitor 2"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "none", "sub/", "sub", ".hidden", "old~", "__pycache__/x", "..%2fsecret", "../secret", "%2e%2e/secret",
+        "sub%2fthree.txt", "sub/../one.rpy", "a%00b", "%ff", "x" * 300, ".", "..", "%2Fetc/passwd",
+    ],
+)  # fmt: skip
+def test_nothing_else_of_a_directory_is_found(tmp_path: Path, path: str) -> None:
+    """SC-08: no listing, no index, no way out."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "sub").mkdir()
+    (inner / "__pycache__").mkdir()
+    for name in ("secret", "inner/one.rpy", "inner/sub/three.txt", "inner/.hidden", "inner/old~"):
+        (tmp_path / name).write_text(TEXT + "resource = Page('secret')")
+    root = Resource()
+    root.mount("s", ScriptDirectory(inner))
+    with Client(root) as client:
+        answer = client.get(f"/s/{path}")
+        assert answer.status == 404
+        assert "secret" not in answer.text
+
+
+def test_a_directory_that_is_not_there_does_not_start(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="expected a directory of scripts"),
+        Client(ScriptDirectory(tmp_path / "no")),
+    ):
+        pass
+
+
+# Pages.
+
+
+def page(tmp_path: Path, text: str, scripts: Scripts | None = None) -> PageScript:
+    path = tmp_path / "x.epy"
+    path.write_text(text)
+    return PageScript(path, scripts)
+
+
+def test_a_page_script_writes_its_answer(tmp_path: Path) -> None:
+    """SC-06."""
+    script = page(
+        tmp_path,
+        "request.write(f'{request.method} {request.args.get(\"q\")} ')\n"
+        "request.write(request.content.read())\n"
+        "request.status = 201\nrequest.headers.set('Content-Type', 'text/plain')\n"
+        "registry['runs'] = registry.get('runs', 0) + 1\nrequest.write(' %d %s' % (registry['runs'], __file__[-5:]))\n",
+    )
+    with Client(script) as client:
+        answer = client.post("/any/where?q=a", body=b"x" * 100_000)
+        assert (answer.status, answer.headers["Content-Type"]) == (201, "text/plain")
+        assert answer.text == f"POST a {'x' * 100_000} 1 x.epy"
+        assert client.get("/").text == "GET None  2 x.epy"
+        head = client.head("/")
+        assert (head.status, head.body, head.headers["Content-Length"]) == (201, b"", "18")
+
+
+def test_a_page_script_without_output_is_an_empty_page(tmp_path: Path) -> None:
+    with Client(page(tmp_path, "")) as client:
+        answer = client.get("/")
+        assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize("end", ["1/0", "request.write(3)", "raise SystemExit", "request.status = 99"])
+def test_a_page_script_that_fails_after_a_write_is_a_500(tmp_path: Path, end: str) -> None:
+    """SC-06: no half page, no traceback unless asked for."""
+    script = page(tmp_path, f"request.write('begun')\n{end}\n")
+    with Client(script) as client:
+        answer = client.get("/")
+        assert answer.status == 500
+        assert "begun" not in answer.text
+        assert "Traceback" not in answer.text
+    with Client(Site(script, display_tracebacks=True)) as client:
+        assert "Traceback" in client.get("/").text
+
+
+def test_a_page_script_that_is_gone_is_a_404(tmp_path: Path) -> None:
+    with Client(PageScript(tmp_path / "none.epy")) as client:
+        assert client.get("/").status == 404
+
+
+# For Files.
+
+
+def test_factories_make_resources_of_paths_that_share_a_registry(tmp_path: Path) -> None:
+    """ST-19, ST-22: `(path) -> Resource`, one registry a tree."""
+    scripts = Scripts()
+    makers = script_processors(scripts)
+    (tmp_path / "a.rpy").write_text(VISITS)
+    (tmp_path / "b.epy").write_text(
+        "counter = registry.getComponent(next(iter(registry)))\nrequest.write(str(counter.value))"
+    )
+    root = Resource()
+    root.mount("a.rpy", makers[".rpy"](str(tmp_path / "a.rpy")))
+    root.mount("b.epy", makers[".epy"](str(tmp_path / "b.epy")))
+    with Client(root) as client:
+        assert [client.get("/a.rpy").text for _ in range(2)] == ["visitor 1", "visitor 2"]
+        assert client.get("/b.epy").text == "2"
