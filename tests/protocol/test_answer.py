@@ -1,0 +1,106 @@
+"""Responses that were said or stored: heads of all spellings, content by every framing, whole and in pieces."""
+
+from __future__ import annotations
+
+import pytest
+
+from container.protocol.answer import AnswerReader, BadAnswer, parse_head, split_head
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "reason", "fields"),
+    [
+        (b"HTTP/1.1 299 So be it\r\nA: 1\r\nB:2 ", 299, "So be it", [("A", "1"), ("B", "2")]),
+        (b"HTTP/1.0 200 OK\nA: 1", 200, "OK", [("A", "1")]),
+        (b"HTTP/1.1 200", 200, "", []),
+        (b"HTTP/1.1 200 ", 200, "", []),
+        (b"Status: 404 Not here\nA: 1", 404, "Not here", [("A", "1")]),
+        (b"A: 1\nstatus: 301", 301, "", [("A", "1")]),
+        (b"A: \xe9", 0, "", [("A", "\xe9")]),
+        (b"HTTP/1.1 200 OK\r\nStatus: 404\r\nServer: x\r\nDate: y", 200, "OK", [("Status", "404")]),
+    ],
+)
+def test_heads(lines: bytes, status: int, reason: str, fields: list[tuple[str, str]]) -> None:
+    head = parse_head(lines)
+    assert (head.status, head.reason, head.fields, head.length, head.chunked) == (
+        status,
+        reason,
+        fields,
+        -1,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"", b"hello", b"HTTP/1.1 OK", b"HTTP/1.1 99 x", b"HTTP/1.1 2000 x", b"HTTP/1.1 200 a\rb", b"A : 1", b": 1",
+        b"Status: 1", b"Status: 200\nStatus: 200", b"Content-Length: x", b"Content-Length: -1", b"A: 1\n b",
+        b"Content-Length: 1\nContent-Length: 2", b"Content-Length: " + b"1" * 20,
+        b"Transfer-Encoding: gzip", b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
+    ],
+)  # fmt: skip
+def test_heads_that_are_none(lines: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        parse_head(lines)
+
+
+def test_the_first_empty_line_ends_a_head() -> None:
+    assert split_head(b"A: 1\r\n\r\nb\n\nc") == (b"A: 1", b"b\n\nc")
+    assert split_head(b"A: 1\n\r\nb") == (b"A: 1", b"b")
+    assert split_head(b"A: 1\r\n") is None
+
+
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n"
+    b"5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n"
+)
+ANSWERS = [
+    ("GET", b"HTTP/1.0 200 OK\r\n\r\nhello", b"hello", False),
+    ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello", True),
+    ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello and more", b"hello", True),
+    ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", b"", True),
+    ("GET", CHUNKED, b"hello", True),
+    ("GET", CHUNKED + b"HTTP/1.1 200 OK\r\n\r\n", b"hello", True),
+    ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\nhello", b"hello", False),
+    ("HEAD", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", b"", True),
+    ("GET", b"HTTP/1.0 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", True),
+]
+
+
+@pytest.mark.parametrize(("method", "stream", "content", "known"), ANSWERS)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_content(method: str, stream: bytes, content: bytes, known: bool, size: int) -> None:
+    reader = AnswerReader(method)
+    got = b"".join([reader.feed(stream[at : at + size]) for at in range(0, len(stream), size)])
+    assert (got, reader.complete) == (content, known)
+    reader.finish()
+    assert reader.complete
+    assert [each.status for each in reader.interim] == ([100] if b"100 C" in stream else [])
+
+
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [
+        (b"", "got none"),
+        (b"<html>", "got b'<html>'"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "got none"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "got 101"),
+        (b"A: 1\r\n\r\n", "expected a status line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", "expected 1 more bytes"),
+        (CHUNKED[:-2], "expected the last chunk"),
+        (CHUNKED.replace(b"5;x", b"x;x"), "expected chunk-size"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 2000, "at most 1000 bytes"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 2000 + b"\r\n\r\n", "at most 1000 bytes"),
+    ],
+)
+def test_streams_that_are_no_response(stream: bytes, said: str) -> None:
+    reader = AnswerReader("GET", 1000)
+
+    def read() -> None:
+        reader.feed(stream)
+        reader.finish()
+
+    with pytest.raises(BadAnswer, match=said):
+        read()
