@@ -63,6 +63,11 @@ class AsIs(Resource):
                 os.close(fd)
 
 
+def send_as_is(path: str, files: object = None) -> Resource:
+    """For `Files(processors={".asis": send_as_is})`."""
+    return AsIs(path)
+
+
 class _Content:
     """A part of an open file in blocks. Owns `fd`."""
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.resources.script import PageScript, ScriptDirectory, Scripts, script_processors
+from container.resources.asis import send_as_is
+from container.resources.script import (
+    PageScript,
+    ScriptDirectory,
+    Scripts,
+    run_page_script,
+    run_resource_script,
+)
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -125,17 +132,27 @@ def test_a_page_script_that_is_gone_is_a_404(tmp_path: Path) -> None:
 # For Files.
 
 
+class Tree:
+    """What Files is to its processors."""
+
+    def __init__(self) -> None:
+        self.registry: dict[object, object] = {}
+
+
 def test_factories_make_resources_of_paths_that_share_a_registry(tmp_path: Path) -> None:
-    """ST-19, ST-22: `(path) -> Resource`, one registry a tree."""
-    scripts = Scripts()
-    makers = script_processors(scripts)
+    """ST-19, ST-22: `(path, files) -> Resource`, one registry a tree."""
     (tmp_path / "a.rpy").write_text(VISITS)
-    (tmp_path / "b.epy").write_text(
-        "counter = registry.getComponent(next(iter(registry)))\nrequest.write(str(counter.value))"
-    )
+    (tmp_path / "b.epy").write_text("request.write(registry['greeting'])\nrequest.write(str(len(registry)))")
+    (tmp_path / "c.asis").write_text("Status: 299\n\nas it is")
+    tree, other = Tree(), Tree()
+    tree.registry["greeting"] = "hello"
     root = Resource()
-    root.mount("a.rpy", makers[".rpy"](str(tmp_path / "a.rpy")))
-    root.mount("b.epy", makers[".epy"](str(tmp_path / "b.epy")))
+    root.mount("a.rpy", run_resource_script(str(tmp_path / "a.rpy"), tree))
+    root.mount("b.epy", run_page_script(str(tmp_path / "b.epy"), tree))
+    root.mount("c.asis", send_as_is(str(tmp_path / "c.asis"), tree))
+    root.mount("other", run_resource_script(str(tmp_path / "a.rpy"), other))
     with Client(root) as client:
         assert [client.get("/a.rpy").text for _ in range(2)] == ["visitor 1", "visitor 2"]
-        assert client.get("/b.epy").text == "2"
+        assert client.get("/other").text == "visitor 1"
+        assert client.get("/b.epy").text == "hello3"
+        assert (client.get("/c.asis").status, client.get("/c.asis").text) == (299, "as it is")

@@ -9,11 +9,12 @@ from container.resources.script.resource import (
     PageScript,
     ResourceScript,
     ScriptDirectory,
-    script_processors,
+    run_page_script,
+    run_resource_script,
 )
 from container.resources.script.runner import ScriptProblem, Scripts
 
 __all__ = [
     "PageScript", "Registry", "ResourceScript", "ScriptDirectory", "ScriptProblem", "Scripts",
-    "script_processors",
+    "run_page_script", "run_resource_script",
 ]  # fmt: skip

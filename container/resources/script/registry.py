@@ -16,8 +16,9 @@ class Registry(MutableMapping[Hashable, Any]):
     scripts may want to make at the same time.
     """
 
-    def __init__(self) -> None:
-        self._held: dict[Hashable, Any] = {}
+    def __init__(self, held: dict[Any, Any] | None = None) -> None:
+        """`held`: keep everything in this dictionary."""
+        self._held: dict[Any, Any] = held if held is not None else {}
         self._lock = threading.RLock()
 
     def __getitem__(self, key: Hashable) -> Any:

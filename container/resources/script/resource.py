@@ -5,15 +5,15 @@ Finding files is done here, running them in `runner.py`.
 
 import asyncio
 import os
-from collections.abc import Callable
-from functools import partial
 from inspect import isawaitable
 from os import PathLike
+from typing import Protocol
 
 from container.message.errors import HTTPError
 from container.message.request import Request
 from container.message.response import Response
 from container.resources.script.page import Page
+from container.resources.script.registry import Registry
 from container.resources.script.runner import Scripts, start_all, stop_all, to_be_started
 from container.tree.resource import Answer, Resource
 from container.tree.traverse import resolve
@@ -117,10 +117,28 @@ class ScriptDirectory(_Runs):
         await super().start()
 
 
-def script_processors(scripts: Scripts | None = None) -> dict[str, Callable[[str], Resource]]:
-    """By extension, what makes a resource of the path of a file: `Files(..., processors=script_processors())`."""
-    scripts = scripts if scripts is not None else Scripts()
-    return {".rpy": partial(ResourceScript, scripts=scripts), ".epy": partial(PageScript, scripts=scripts)}
+class Tree(Protocol):
+    """What finds scripts among other files, `Files` for example. `registry`: what processed files share."""
+
+    registry: dict[object, object]
+
+
+def run_resource_script(path: str, files: Tree) -> Resource:
+    """For `Files(processors={".rpy": run_resource_script})`."""
+    return ResourceScript(path, _scripts_of(files))
+
+
+def run_page_script(path: str, files: Tree) -> Resource:
+    """For `Files(processors={".epy": run_page_script})`."""
+    return PageScript(path, _scripts_of(files))
+
+
+def _scripts_of(files: Tree) -> Scripts:
+    """One of a tree, made with its first script; the tree's registry is the scripts'."""
+    scripts = files.registry.get(Scripts)
+    if not isinstance(scripts, Scripts):
+        scripts = files.registry[Scripts] = Scripts(Registry(files.registry))
+    return scripts
 
 
 def _is_root(resource: Resource, request: Request) -> bool:
