@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from container.message.response import Response
     from container.message.websocket import WebSocket, WebSocketDisconnected, WebSocketOptions
     from container.resources.asgi import ASGIResource
+    from container.resources.asis import AsIs
     from container.resources.data import Data
+    from container.resources.handler import HandlerResource
     from container.resources.pool import ThreadPool
     from container.resources.redirect import ParentRedirect, Redirect
+    from container.resources.script import PageScript, Registry, ResourceScript, ScriptDirectory
     from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
     from container.resources.websocket import WebSocketResource
@@ -43,6 +46,7 @@ _HOMES = {
     "AccessLog": "tree.accesslog",
     "Application": "service.application",
     "Brotli": "encoders.brotli",
+    "AsIs": "resources.asis",
     "ClientDisconnected": "message.errors",
     "Data": "resources.data",
     "Deflate": "encoders.deflate",
@@ -52,15 +56,20 @@ _HOMES = {
     "Files": "resources.static",
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
+    "HandlerResource": "resources.handler",
     "Limits": "message.limits",
     "MemoryStore": "sessions",
+    "PageScript": "resources.script",
     "ParentRedirect": "resources.redirect",
     "Redirect": "resources.redirect",
     "RedisStore": "sessions.redis",
+    "Registry": "resources.script",
     "Request": "message.request",
     "Resource": "tree.resource",
+    "ResourceScript": "resources.script",
     "Response": "message.response",
     "SQLiteStore": "sessions.sqlite",
+    "ScriptDirectory": "resources.script",
     "SendfileFrom": "resources.sendfile",
     "Service": "service.application",
     "Sessions": "sessions",
@@ -77,9 +86,10 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "ASGIResource", "AccessLog", "Application", "Brotli", "ClientDisconnected", "Data", "Deflate", "Encoded",
-    "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "Limits", "MemoryStore", "ParentRedirect",
-    "Redirect", "RedisStore", "Request", "Resource", "Response", "SQLiteStore", "SendfileFrom", "Service",
+    "ASGIResource", "AccessLog", "Application", "AsIs", "Brotli", "ClientDisconnected", "Data", "Deflate",
+    "Encoded", "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "HandlerResource", "Limits",
+    "MemoryStore", "PageScript", "ParentRedirect", "Redirect", "RedisStore", "Registry", "Request",
+    "Resource", "ResourceScript", "Response", "SQLiteStore", "ScriptDirectory", "SendfileFrom", "Service",
     "Sessions", "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket", "WebSocketDisconnected",
     "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
 ]  # fmt: skip

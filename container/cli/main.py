@@ -136,6 +136,7 @@ def source_of(options: Mapping[str, Any]) -> Source:
         asgi=options["asgi"],
         path=options["path"],
         tac=options["tac"],
+        script=options["script"],
         factory=options["factory"],
         mounts=options["mounts"],
         cgi=options["cgi"],

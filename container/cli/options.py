@@ -195,6 +195,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
     ),
     _flag("--cgi-warm", help="Run CGI scripts in Python in copies of an interpreter that has started already."),
     _option(
+        "--resource-script", "script", metavar="FILE",
+        help="Serve what a Python script binds to `resource`, run for each request; of a directory, each file.",
+    ),
+    _option(
         "--mount", "mounts", metavar="/PREFIX=KIND:ARG", multiple=True,
         help=f"Mount a further thing, in front of the root. KIND is one of {', '.join(KINDS)}; what a "
         "module:name without a KIND leads to is found out. Repeatable.",

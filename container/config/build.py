@@ -11,7 +11,7 @@ import importlib.util
 import os
 from dataclasses import dataclass, field, replace
 from inspect import isclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
@@ -65,7 +65,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be served, as the user spelt it: at most one of the first five, and mounts before it."""
+    """What is to be served, as the user spelt it: at most one of the first six, and mounts before it."""
 
     app: str | None = None
     wsgi: str | None = None
@@ -73,6 +73,7 @@ class Source:
     path: str | None = None
     tac: str | None = None
     cgi: str | None = None
+    script: str | None = None
     factory: bool = False
     mounts: Sequence[str] = ()
     cgi_bins: Sequence[str] = ()
@@ -123,6 +124,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         "--path": source.path,
         "--cgi": source.cgi,
         "--python": source.tac,
+        "--resource-script": source.script,
         "--mount /": root,
     }
     roots = [option for option, text in given.items() if text is not None]
@@ -146,6 +148,8 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         return source.cgi, _files(source.cgi, settings, listing=settings.listing)
     if source.tac is not None:
         return source.tac, load_tac(source.tac)
+    if source.script is not None:
+        return source.script, _script(source.script, settings)
     if root is not None:
         return root, resource_of(root, settings)
     return "the root", Resource() if mounts or source.cgi_bins else Welcome()
@@ -211,13 +215,16 @@ def _with_sessions(root: Resource, spec: str) -> Resource:
 
 
 def as_resource(value: object, name: str, settings: Settings) -> Resource:
-    """A Site or Resource itself, or what runs a WSGI or ASGI application; `name` is how the user spelt it."""
+    """A Site or Resource itself, or what runs a WSGI or ASGI application or the handlers of a class; `name` is
+    how the user spelt it."""
     if isinstance(value, Resource):
         return value
     if isinstance(value, Application):
         raise ImportProblem(f"expected something to mount, got an Application from {name!r}")
     if isclass(value) and issubclass(value, Resource | Application):
         raise ImportProblem(f'expected an instance, got class {value.__name__!r} from {name!r} (add "()"?)')
+    if _is_handler(value):
+        return _handler_resource(value, settings)
     if interface_of(check_callable(value, name)) == "wsgi":
         return _wsgi_resource(value, name, settings)
     return _asgi_resource(value, name, settings)
@@ -232,6 +239,18 @@ def _wsgi_resource(value: object, name: str, settings: Settings) -> Resource:
         queue_limit=settings.queue_limit,
         request_timeout=settings.request_timeout,
     )
+
+
+def _is_handler(value: object) -> bool:
+    """A class that was written for http.server."""
+    return isclass(value) and any(base.__module__ == "http.server" for base in value.__mro__)
+
+
+def _handler_resource(value: Any, settings: Settings) -> Resource:
+    from container.resources.handler import HandlerResource
+
+    # Handlers know of no loop: where applications run inline, they have a thread.
+    return HandlerResource(value, threads=max(1, settings.threads), queue_limit=settings.queue_limit)
 
 
 def _asgi_resource(value: object, name: str, settings: Settings, *, told: bool = False) -> Resource:
@@ -309,6 +328,27 @@ def _cgi(path: str, settings: Settings) -> Resource:
     return scripts_at(path, settings.scripts)
 
 
+def _script(path: str, settings: Settings) -> Resource:
+    """The scripts of a directory, or one."""
+    from container.resources.script import ResourceScript, ScriptDirectory
+
+    if not os.path.exists(path):
+        raise ConfigProblem(f"expected a script, got {path!r}: nothing is there")
+    return ScriptDirectory(path) if os.path.isdir(path) else ResourceScript(path)
+
+
+def _handler(name: str, settings: Settings) -> Resource:
+    return _handler_resource(check_callable(import_object(name), name), settings)
+
+
+def _as_is(path: str, settings: Settings) -> Resource:
+    from container.resources.asis import AsIs
+
+    if not os.path.isfile(path):
+        raise ConfigProblem(f"expected a file to send as it is, got {path!r}: no file is there")
+    return AsIs(path)
+
+
 def _redirect(url: str, settings: Settings) -> Resource:
     from container.resources.redirect import Redirect
 
@@ -323,4 +363,7 @@ KINDS: Final[dict[str, Kind]] = {
     "files": _files,
     "redirect": _redirect,
     "cgi": _cgi,
+    "script": _script,
+    "asis": _as_is,
+    "handler": _handler,
 }

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container import Application, Redirect, Resource, Response, Site, WSGIResource
+from container import (
+    Application,
+    AsIs,
+    HandlerResource,
+    Redirect,
+    Resource,
+    ResourceScript,
+    Response,
+    ScriptDirectory,
+    Site,
+    WSGIResource,
+)
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.config import build as module
 from container.config.build import Settings, Source, build, resource_of
@@ -34,7 +45,11 @@ site = Site(resource)
 shop = Application("shop")
 shop.serve(site, 81)
 class Page(Resource): ...
+from http.server import BaseHTTPRequestHandler
+class Old(BaseHTTPRequestHandler): ...
 """,
+    "scripts/x.rpy": "resource = 1",
+    "as.asis": "Status: 299\n\n",
     "hello.tac": "from hello import application",
     "two.tac": """
 from container import Application
@@ -57,6 +72,7 @@ DEFAULT = TCPEndpoint("127.0.0.1", 8080)
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "scripts").mkdir()
     for name, source in MODULES.items():
         (tmp_path / name).write_text(source)
     (tmp_path / "public").mkdir()
@@ -243,3 +259,29 @@ def test_sessions_are_put_around_the_root(tmp_path: Path) -> None:
     assert isinstance(site.root.store, SQLiteStore)
     with pytest.raises(ConfigProblem, match="expected memory, sqlite:PATH or redis://"):
         module.site_of(Resource(), "x", Settings(sessions="disk"))
+
+
+# Scripts and what is older.
+
+
+def test_scripts_as_root_and_mounted(here: Path) -> None:
+    """SC-07, SC-08."""
+    (binding,) = build(Source(script="scripts/x.rpy"), Settings()).bindings
+    assert isinstance(binding.site, Site)
+    assert isinstance(binding.site.root, ResourceScript)
+    assert isinstance(resource_of("script:scripts/x.rpy", Settings()), ResourceScript)
+    assert isinstance(resource_of("script:scripts", Settings()), ScriptDirectory)
+    assert isinstance(resource_of("asis:as.asis", Settings()), AsIs)
+    for kind in ("script", "asis"):
+        with pytest.raises(ConfigProblem, match="got 'none'"):
+            resource_of(f"{kind}:none", Settings())
+    with pytest.raises(ConfigProblem, match="expected one root, got --path and --resource-script"):
+        build(Source(path="public", script="scripts/x.rpy"), Settings())
+
+
+@pytest.mark.parametrize("name", ["hello:Old", "handler:hello:Old", "handler:hello:three"])
+def test_handlers_of_http_server_are_hosted(here: Path, name: str) -> None:
+    """PY-02: a class for http.server is told by its bases, anything callable by its kind."""
+    resource = resource_of(name, Settings(threads=0))
+    assert isinstance(resource, HandlerResource)
+    assert resource.pool.threads == 1

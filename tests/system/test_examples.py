@@ -61,6 +61,7 @@ ANSWERS: Final = {
         "/time": "Server time",
         "/healthz": '"status":"ok"',
     },
+    "visitors.rpy": {"/": "visitor number 1", "/?again": "visitor number 2", "/a/b": "visitor number 3"},
     "djangosite/": {
         "/": "No notes yet",
         "/upload/": "csrfmiddlewaretoken",
