@@ -125,12 +125,16 @@ def test_ways_to_name_an_application(start: Start, here: Path, arguments: list[s
     assert running.stop() == 0
 
 
-def test_files_with_an_index_and_without_listing(start: Start, here: Path) -> None:
+@pytest.mark.parametrize(("option", "status"), [("--listing", 200), ("--no-listing", 404)])
+def test_files_with_an_index_and_listings_where_wanted(
+    start: Start, here: Path, option: str, status: int
+) -> None:
+    """ST-13, ST-14"""
     (here / "public" / "empty").mkdir()
-    running = start("--path=public", "--port=0")
+    running = start("--path=public", option, "--port=0")
     assert running.fetch("/").body == b"<p>index"
     assert running.fetch("/a.txt").body == b"text"
-    assert running.fetch("/empty/").status == 404
+    assert running.fetch("/empty/").status == status
     assert running.fetch("/nothing").status == 404
 
 
