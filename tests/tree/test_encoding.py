@@ -161,9 +161,9 @@ def leaf(kind: str, path: Path) -> Resource:
 WHOLE = ["native", "async", "data", "wsgi list", "inline list", "big", "asgi"]
 STREAMED = [
     "iterated", "async pieces", "wsgi generator", "wsgi write", "inline generator", "inline write", "big piece",
-    "big file", "asgi pieces",
+    "asgi pieces",
 ]  # fmt: skip
-LEAVES = pytest.mark.parametrize("kind", [*WHOLE, *STREAMED, "file"])
+LEAVES = pytest.mark.parametrize("kind", [*WHOLE, *STREAMED, "file", "big file"])
 
 
 @pytest.fixture
