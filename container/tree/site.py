@@ -7,6 +7,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 import logging
 from asyncio import CancelledError, Task, get_running_loop
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
 from importlib import import_module
 from inspect import isawaitable
 from typing import Protocol
@@ -83,6 +84,7 @@ class Site(Resource):
         self.log = access_log
         rules = EncodingRules(encoders)
         self.encoding = rules if rules.encoders else None
+        self._context = copy_context()
         # The loop keeps only weak references to tasks.
         self._tasks: set[Task[None]] = set()
 
@@ -215,7 +217,11 @@ class Site(Resource):
     def _settle(self, exchange: Exchange, answer: object) -> None:
         """Anything but a plain Response: make it one, now or when it has been awaited."""
         if isawaitable(answer):
-            task: Task[None] = get_running_loop().create_task(self._await_answer(exchange, answer))
+            # Not in the context we are called in: that may be of the request before, which has just been answered.
+            context = self._context.copy()
+            task: Task[None] = get_running_loop().create_task(
+                self._await_answer(exchange, answer), context=context
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return

@@ -6,11 +6,16 @@ AS-04, AS-05, AS-07.
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from tests.system.browser import browser
@@ -116,3 +121,42 @@ def test_one_django_project_on_threads_and_on_the_loop(start: Start, tmp_path: P
         live.send("{}")
         assert json.loads(live.recv(timeout=PATIENCE_S))["notes"] == 0
     stop(running)
+
+
+def test_fifty_streams_and_fifty_websockets_end_with_the_server(start: Start) -> None:
+    """AS-04, AS-05: at once, not with the grace period; streams properly, WebSockets with 1012, nothing in the log."""
+    running = start("--asgi=chatroom:app", "--port=0", "--graceful-timeout=20", cwd=APPS)
+    host, _, port = running.url.removeprefix("http://").rstrip("/").partition(":")
+    with ExitStack() as clients:
+        streams, chats = [], []
+        for _ in range(50):
+            stream = clients.enter_context(socket.create_connection((host, int(port)), PATIENCE_S))
+            stream.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"welcome" in read_until(stream, b"welcome\n\n\r\n")
+            streams.append(stream)
+            chats.append(clients.enter_context(connect(address(running.url, "/ws"), max_queue=None)))
+        began = time.monotonic()
+        running.send(signal.SIGTERM)
+        for chat in chats:
+            with suppress(ConnectionClosedError):  # 1012 is no normal end
+                for _ in chat:
+                    pass
+            assert chat.close_code == 1012
+        for stream in streams:
+            assert read_until(stream, b"").endswith(b"0\r\n\r\n")
+        assert running.wait() == 0
+        assert time.monotonic() - began < 15  # the grace period is 20
+    said = "\n".join(running.lines)
+    assert "Traceback" not in said
+    assert " ERROR " not in said
+
+
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    """What comes up to `end`, or, when that is empty, until the server closes."""
+    data = b""
+    while not end or not data.endswith(end):
+        piece = sock.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return data

@@ -7,6 +7,7 @@ on the loop: an application that blocks it stalls everybody.
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextvars import copy_context
 from typing import Any, Final
 
 from container.message.errors import ClientDisconnected, HTTPError
@@ -63,6 +64,7 @@ class ASGIResource(Resource):
         self.draining = False
         self._lifespan = Lifespan(app, _name_of(app), lifespan)
         self._available = True
+        self._context = copy_context()
         # The loop keeps only weak references to tasks.
         self._calls: set[HTTPCall] = set()
         self._websocket = websocket or DEFAULT_OPTIONS
@@ -86,7 +88,8 @@ class ASGIResource(Resource):
         call = HTTPCall(self, exchange, scope)
         loop = asyncio.get_running_loop()
         self._calls.add(call)
-        call.task = loop.create_task(call.run())
+        # Not in the context we are called in: that may be of the request before, which has just been answered.
+        call.task = loop.create_task(call.run(), context=self._context.copy())
         if self.request_timeout is not None:
             call.deadline = loop.call_later(self.request_timeout, call.time_out)
         return exchange
