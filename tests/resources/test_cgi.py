@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container.message.response import Response
-from container.resources.cgi import CGIDirectory, CGIScript, Gateway, cgi_processor
+from container.resources.cgi import CGIDirectory, CGIProcessor, CGIScript, Gateway
 from container.resources.static import Files
 from container.testing import Client
 from container.tree.resource import Resource
@@ -155,10 +155,9 @@ def test_one_script_answers_for_everything_below_it(scripts: ScriptDirectory) ->
 def test_a_processor_makes_the_resource_of_a_file(scripts: ScriptDirectory) -> None:
     """CG-01"""
     path = scripts.sh("x.cgi", "echo; echo made")
-    processor = cgi_processor(Gateway())
-    with Client(processor(str(path), None)) as client:
+    with Client(CGIProcessor()(str(path))) as client:
         assert client.get("/").body == b"made\n"
-    with Client(Files(scripts.path, processors={".cgi": processor})) as client:
+    with Client(Files(scripts.path, processors={".cgi": CGIProcessor()})) as client:
         assert client.get("/x.cgi/info?q").body == b"made\n"
 
 

@@ -6,7 +6,7 @@ holds is looked at anew for every request.
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Final, Unpack
 from urllib.parse import unquote_to_bytes
@@ -202,13 +202,23 @@ class CGIDirectory(_Scripts):
         return None
 
 
-def cgi_processor(gateway: Gateway) -> Callable[[str, object], Resource]:
-    """For `Files(processors={".cgi": cgi_processor(gateway)})`: makes the resource of one file, by its path."""
+class CGIProcessor:
+    """For `Files(processors={".cgi": CGIProcessor()})`: files of an extension are scripts, wherever they are.
 
-    def process(path: str, files: object) -> Resource:
-        return CGIScript(path, gateway=gateway)
+    `gateway`, or the options of one, as of CGIScript.
+    """
 
-    return process
+    def __init__(self, gateway: Gateway | None = None, **options: Unpack[GatewayOptions]) -> None:
+        self.gateway = gateway or Gateway(**options)
+
+    def __call__(self, path: str, files: object = None) -> Resource:
+        return CGIScript(path, gateway=self.gateway)
+
+    async def start(self) -> None:
+        self.gateway.start()
+
+    async def stop(self) -> None:
+        await self.gateway.stop()
 
 
 def is_name(name: bytes) -> bool:

@@ -34,7 +34,8 @@ from container.tree.traverse import render_below
 
 Reply: TypeAlias = "Answer | Awaitable[Answer]"
 Processor: TypeAlias = "Callable[[str, Files], Resource]"
-"""Makes the resource that answers for a file, from its path and the Files it was found by."""
+"""Makes the resource that answers for a file, from its path and the Files it was found by. One with `start` and `stop`
+of its own, as resources have, is started and stopped with the Files."""
 Page: TypeAlias = "Resource | Response | None"
 
 _RETRY: Final = {"Retry-After": "1"}
@@ -301,11 +302,19 @@ class Files(Resource):
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.start()
+        for processor in self._processors.values():
+            start = getattr(processor, "start", None)
+            if start is not None:
+                await start()
 
     async def stop(self) -> None:
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.stop()
+        for processor in self._processors.values():
+            stop = getattr(processor, "stop", None)
+            if stop is not None:
+                await stop()
 
 
 class _Between(Resource):
