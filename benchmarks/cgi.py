@@ -134,7 +134,7 @@ def cpu_s(server: Server, starters: list[int]) -> float:
 
 def starters_of(server: Server) -> list[int]:
     """The children that have left the session of the server."""
-    session = {pid: True for pid in server._pids()}
+    session = set(server._pids())
     found = []
     for pid in session:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
