@@ -310,7 +310,7 @@ def test_scripts_can_have_another_user(scripts: ScriptDirectory) -> None:
     scripts.sh("x.sh", "echo; id -u; id -g; id -G")
     if os.geteuid() != 0:
         with pytest.raises(ValueError, match="expected to run as root"):
-            gateway_of(user="daemon")
+            gateway_of(user="root")
         return
     with serving(scripts, gateway_of(user="daemon", group="nogroup")) as client:
         assert client.get("/x.sh").text.split() == ["1", "65534", "65534"]
