@@ -93,12 +93,24 @@ class AnswerReader:
     """Reads one response as it comes, up to where its framing or the end of the stream ends it (RFC 9112 6.3).
 
     `head` once there is one; `interim` the 1xx heads before it; `complete` when the content has ended.
-    `method` is the request's.
+    `method` is the request's. `gateway`: the head is one of CGI, which need not say a status (RFC 3875 6.3.3).
     """
 
-    __slots__ = ("_body", "_chunked", "_held", "_left", "_limit", "_method", "complete", "head", "interim")
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_gateway",
+        "_held",
+        "_left",
+        "_limit",
+        "_method",
+        "complete",
+        "head",
+        "interim",
+    )
 
-    def __init__(self, method: str, limit: int = 64 * 1024) -> None:
+    def __init__(self, method: str, limit: int = 64 * 1024, *, gateway: bool = False) -> None:
+        self._gateway = gateway
         self._method = method
         self._limit = limit
         self._held = b""
@@ -147,6 +159,8 @@ class AnswerReader:
         self.complete = True
 
     def _begin(self, head: AnswerHead) -> None:
+        if not head.status and self._gateway:
+            head.status = 302 if any(name.lower() == "location" for name, _ in head.fields) else 200
         if not head.status:
             raise BadAnswer('expected a status line such as "HTTP/1.1 200 OK"')
         if 100 <= head.status <= 199:
