@@ -14,6 +14,7 @@ from container.resources.script import (
     run_page_script,
     run_resource_script,
 )
+from container.resources.static import Files
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -21,6 +22,8 @@ from tests.resources.test_script import TEXT, VISITS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from container.resources.static.resource import Processor
 
 
 @pytest.fixture
@@ -138,6 +141,9 @@ class Tree:
     def __init__(self) -> None:
         self.registry: dict[object, object] = {}
 
+    def accompany(self, companion: object) -> None:
+        """Its life is that of the test."""
+
 
 def test_factories_make_resources_of_paths_that_share_a_registry(tmp_path: Path) -> None:
     """ST-19, ST-22: `(path, files) -> Resource`, one registry a tree."""
@@ -156,3 +162,42 @@ def test_factories_make_resources_of_paths_that_share_a_registry(tmp_path: Path)
         assert client.get("/other").text == "visitor 1"
         assert client.get("/b.epy").text == "hello3"
         assert (client.get("/c.asis").status, client.get("/c.asis").text) == (299, "as it is")
+
+
+def test_scripts_among_files(tmp_path: Path) -> None:
+    """ST-19, ST-20, ST-22, SC-05: found by extension below any directory, with what follows; ended with the files."""
+    (tmp_path / "sub").mkdir()
+    for name, text in {
+        "visits.rpy": VISITS,
+        "sub/page.rpy": TEXT + "resource = Resource()\nresource.mount('a', Page('below'))",
+        "sub/hello.epy": "request.write(str(len(registry)))",
+        "sub/gone.asis": "Status: 410 Gone\n\ngone",
+        "plain.txt": "plain",
+        "upper.RPY": "source",
+    }.items():
+        (tmp_path / name).write_text(text)
+    processors: dict[str, Processor] = {
+        ".rpy": run_resource_script,
+        ".epy": run_page_script,
+        ".asis": send_as_is,
+    }
+    root = Resource()
+    files = Files(tmp_path, processors=processors, ignore_ext=[".rpy"])
+    root.mount("f", files)
+    with Client(root) as client:
+        assert [client.get(f"/f/{name}").text for name in ("visits.rpy", "visits", "visits.rpy?x")] == [
+            "visitor 1", "visitor 2", "visitor 3",
+        ]  # fmt: skip
+        assert client.get("/f/sub/page.rpy/a").text == "below"
+        assert client.get("/f/sub/page.rpy/none").status == 404
+        assert client.get("/f/sub/hello.epy").text == "2"
+        assert (client.get("/f/sub/gone.asis").status, client.get("/f/sub/gone.asis").text) == (410, "gone")
+        assert client.get("/f/plain.txt").text == "plain"
+        assert client.get("/f/upper.RPY").status == 500  # run, and never shown, whatever the case
+        assert client.head("/f/visits.rpy").status == 200
+        (tmp_path / "visits.rpy").write_text(TEXT + "resource = Page('edited')")
+        assert client.get("/f/visits").text == "edited"
+        scripts = files.registry[Scripts]
+        assert isinstance(scripts, Scripts)
+        assert scripts._started
+    assert not scripts._started

@@ -16,7 +16,7 @@ from container.resources.script.page import Page
 from container.resources.script.registry import Registry
 from container.resources.script.runner import Scripts, start_all, stop_all, to_be_started
 from container.tree.resource import Answer, Resource
-from container.tree.traverse import resolve
+from container.tree.traverse import render_below
 
 # The lives of what a script makes for one request end here; the loop keeps only weak references to tasks.
 _ending: set[asyncio.Task[None]] = set()
@@ -59,7 +59,7 @@ class ResourceScript(_Runs):
             request.exchange.on_close(lambda error: _end(resource))
         if _is_root(resource, request):
             request.consumed = len(request.raw_path)
-        answer = resolve(resource, request).render(request)
+        answer = render_below(resource, request)
         if isawaitable(answer):
             answer = await answer
         return answer
@@ -122,6 +122,9 @@ class Tree(Protocol):
 
     registry: dict[object, object]
 
+    def accompany(self, companion: Scripts) -> None:
+        """Stop it with the files."""
+
 
 def run_resource_script(path: str, files: Tree) -> Resource:
     """For `Files(processors={".rpy": run_resource_script})`."""
@@ -138,6 +141,7 @@ def _scripts_of(files: Tree) -> Scripts:
     scripts = files.registry.get(Scripts)
     if not isinstance(scripts, Scripts):
         scripts = files.registry[Scripts] = Scripts(Registry(files.registry))
+        files.accompany(scripts)
     return scripts
 
 

@@ -106,7 +106,7 @@ class Scripts:
         self._users += 1
 
     async def stop(self) -> None:
-        """When the last user stops: end the threads and what is kept."""
+        """When the last user stops, or one that came late: end the threads and what is kept."""
         self._users -= 1
         if self._users > 0 or not self._started:
             return
