@@ -179,6 +179,7 @@ def settings_of(
             timeout=options["cgi_timeout"],
             processes=options["cgi_processes"],
             warm=options["cgi_warm"],
+            among_files=options["scripts"],
         ),
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )

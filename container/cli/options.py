@@ -165,6 +165,7 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "-y", "--python", "tac", metavar="FILE",
         help="Serve what a .tac file binds to `application`, at its own addresses unless one is given here.",
     ),
+    _flag("--scripts", help="Run .cgi, .php, .rpy and .epy scripts below --path, and send .asis files as they are."),
     _option(
         "--cgi", metavar="DIR",
         help="Serve the files of a directory, and run the CGI scripts in its cgi-bin and htbin.",

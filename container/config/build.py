@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
 from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
-from container.config.scripts import Scripts, mount_of_bin, mounts_of_root, scripts_at
+from container.config.scripts import (
+    GatewayLife,
+    Scripts,
+    mount_of_bin,
+    mounts_of_root,
+    processors_of,
+    scripts_at,
+)
 from container.config.tac import load_tac
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -319,9 +326,12 @@ def _files(path: str, settings: Settings, *, listing: bool = False) -> Resource:
     from container.resources.static import Files
 
     try:
-        return Files(path, index=settings.index, listing=listing)
+        files = Files(path, index=settings.index, listing=listing, processors=processors_of(settings.scripts))
     except ValueError as error:
         raise ConfigProblem(str(error)) from error
+    if settings.scripts.among_files:
+        files.accompany(GatewayLife(settings.scripts.gateway))
+    return files
 
 
 def _cgi(path: str, settings: Settings) -> Resource:
@@ -349,6 +359,33 @@ def _as_is(path: str, settings: Settings) -> Resource:
     return AsIs(path)
 
 
+def _fastcgi(address: str, settings: Settings) -> Resource:
+    """`ADDRESS`, or `ADDRESS=SCRIPT` for the script that answers everything."""
+    from container.resources.responder import FastCGIResource
+
+    place, _, script = address.partition("=")
+    return _responder(FastCGIResource, place, script=script or None)
+
+
+def _scgi(address: str, settings: Settings) -> Resource:
+    from container.resources.responder import SCGIResource
+
+    return _responder(SCGIResource, address)
+
+
+def _uwsgi(address: str, settings: Settings) -> Resource:
+    from container.resources.responder import UWSGIResource
+
+    return _responder(UWSGIResource, address)
+
+
+def _responder(kind: Callable[..., Resource], address: str, **options: Any) -> Resource:
+    try:
+        return kind(address, **options)
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+
+
 def _redirect(url: str, settings: Settings) -> Resource:
     from container.resources.redirect import Redirect
 
@@ -366,4 +403,7 @@ KINDS: Final[dict[str, Kind]] = {
     "script": _script,
     "asis": _as_is,
     "handler": _handler,
+    "fastcgi": _fastcgi,
+    "scgi": _scgi,
+    "uwsgi": _uwsgi,
 }

@@ -1,4 +1,5 @@
-"""CGI scripts as the options name them: directories of them, interpreters, variables, limits.
+"""Scripts as the options name them: directories of CGI scripts, interpreters, variables, limits; and what is run
+below `--path`.
 
 Here: from options to one gateway that all of them share. Not here: what a gateway does (resources/cgi/).
 """
@@ -6,6 +7,7 @@ Here: from options to one gateway that all of them share. Not here: what a gatew
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from container.resources.cgi import Gateway
+    from container.resources.static.resource import Processor
 
 # Where `python -m http.server --cgi` looked for scripts.
 _BINS: Final = ("cgi-bin", "htbin")
+_PHP: Final = "php-cgi"
 # What tells a program which language and time it is; all else of the server's environment has to be asked for.
 _PASSED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
@@ -26,7 +30,7 @@ _PASSED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 @dataclass(slots=True)
 class Scripts:
     """How scripts are run. `interpreters`: `.ext=program`; `variables`: `NAME=value`, or `NAME` to pass one on;
-    `user`: `user` or `user:group`."""
+    `user`: `user` or `user:group`; `among_files`: run what looks like a script below `--path`."""
 
     interpreters: Sequence[str] = ()
     variables: Sequence[str] = ()
@@ -34,6 +38,7 @@ class Scripts:
     timeout: float | None = 60.0
     processes: int = 32
     warm: bool = False
+    among_files: bool = False
     _gateway: Gateway | None = field(default=None, init=False, repr=False)
 
     @property
@@ -45,7 +50,7 @@ class Scripts:
             user, _, group = (self.user or "").partition(":")
             try:
                 self._gateway = Gateway(
-                    interpreters=dict(map(_interpreter, self.interpreters)),
+                    interpreters=self._known() | dict(map(_interpreter, self.interpreters)),
                     environment=_environment(self.variables),
                     user=user or None,
                     group=group or None,
@@ -57,6 +62,9 @@ class Scripts:
                 raise ConfigProblem(str(error)) from error
         return self._gateway
 
+    def _known(self) -> dict[str, str]:
+        return {".php": _PHP} if self.among_files and shutil.which(_PHP) else {}
+
 
 def scripts_at(path: str, scripts: Scripts, root: str | None = None) -> Resource:
     """The script in a file, or those of a directory, for `cgi:PATH`."""
@@ -66,6 +74,37 @@ def scripts_at(path: str, scripts: Scripts, root: str | None = None) -> Resource
         raise ConfigProblem(f"expected a script or a directory of scripts, got {path!r}: nothing is there")
     kind = CGIDirectory if os.path.isdir(path) else CGIScript
     return kind(path, root=root, gateway=scripts.gateway)
+
+
+def processors_of(scripts: Scripts) -> dict[str, Processor]:
+    """What runs or sends the scripts among files, by their extension; nothing unless that is wanted."""
+    if not scripts.among_files:
+        return {}
+    from container.resources.asis import send_as_is
+    from container.resources.cgi import cgi_processor
+    from container.resources.script import run_page_script, run_resource_script
+
+    run = cgi_processor(scripts.gateway)
+    return {
+        # Also what nothing is installed for: a refusal is better than the source.
+        **dict.fromkeys([".cgi", ".php", *scripts.gateway.interpreters], run),
+        ".rpy": run_resource_script,
+        ".epy": run_page_script,
+        ".asis": send_as_is,
+    }
+
+
+class GatewayLife:
+    """Starts and stops the gateway with the files that its scripts are among."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def start(self) -> None:
+        self._gateway.start()
+
+    async def stop(self) -> None:
+        await self._gateway.stop()
 
 
 def mounts_of_root(directory: str, scripts: Scripts) -> list[tuple[Mount, Resource]]:

@@ -26,6 +26,7 @@ from container.config.importer import ImportProblem
 from container.config.mounts import ConfigProblem, Welcome, parse_mounts
 from container.config.tac import MODULE_NAME
 from container.message.limits import Limits, Timeouts
+from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
 from container.resources.static import Files
 from container.sessions import Sessions
 from container.sessions.sqlite import SQLiteStore
@@ -285,3 +286,25 @@ def test_handlers_of_http_server_are_hosted(here: Path, name: str) -> None:
     resource = resource_of(name, Settings(threads=0))
     assert isinstance(resource, HandlerResource)
     assert resource.pool.threads == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "address"),
+    [
+        ("fastcgi:unix:/run/php.sock", FastCGIResource, "unix:/run/php.sock"),
+        ("fastcgi:127.0.0.1:9000=/srv/index.php", FastCGIResource, "127.0.0.1:9000"),
+        ("scgi:127.0.0.1:9000", SCGIResource, "127.0.0.1:9000"),
+        ("uwsgi:unix:/run/app.sock", UWSGIResource, "unix:/run/app.sock"),
+    ],
+)
+def test_responders(spec: str, kind: type[Resource], address: str) -> None:
+    resource = resource_of(spec, Settings())
+    assert isinstance(resource, FastCGIResource | SCGIResource | UWSGIResource)
+    assert type(resource) is kind
+    assert str(resource.pool.address) == address
+    assert resource.base.get("SCRIPT_FILENAME") == ("/srv/index.php" if "=" in spec else None)
+
+
+def test_a_responder_without_a_place() -> None:
+    with pytest.raises(ConfigProblem, match="expected an address"):
+        resource_of("fastcgi:9000", Settings())
