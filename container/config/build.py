@@ -17,7 +17,6 @@ from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
 from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.scripts import (
-    GatewayLife,
     Scripts,
     mount_of_bin,
     mounts_of_root,
@@ -326,12 +325,9 @@ def _files(path: str, settings: Settings, *, listing: bool = False) -> Resource:
     from container.resources.static import Files
 
     try:
-        files = Files(path, index=settings.index, listing=listing, processors=processors_of(settings.scripts))
+        return Files(path, index=settings.index, listing=listing, processors=processors_of(settings.scripts))
     except ValueError as error:
         raise ConfigProblem(str(error)) from error
-    if settings.scripts.among_files:
-        files.accompany(GatewayLife(settings.scripts.gateway))
-    return files
 
 
 def _cgi(path: str, settings: Settings) -> Resource:

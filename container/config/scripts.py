@@ -81,10 +81,10 @@ def processors_of(scripts: Scripts) -> dict[str, Processor]:
     if not scripts.among_files:
         return {}
     from container.resources.asis import send_as_is
-    from container.resources.cgi import cgi_processor
+    from container.resources.cgi import CGIProcessor
     from container.resources.script import run_page_script, run_resource_script
 
-    run = cgi_processor(scripts.gateway)
+    run = CGIProcessor(scripts.gateway)
     return {
         # Also what nothing is installed for: a refusal is better than the source.
         **dict.fromkeys([".cgi", ".php", *scripts.gateway.interpreters], run),
@@ -92,19 +92,6 @@ def processors_of(scripts: Scripts) -> dict[str, Processor]:
         ".epy": run_page_script,
         ".asis": send_as_is,
     }
-
-
-class GatewayLife:
-    """Starts and stops the gateway with the files that its scripts are among."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def start(self) -> None:
-        self._gateway.start()
-
-    async def stop(self) -> None:
-        await self._gateway.stop()
 
 
 def mounts_of_root(directory: str, scripts: Scripts) -> list[tuple[Mount, Resource]]:

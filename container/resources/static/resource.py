@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isclass
 from os import PathLike
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
@@ -123,8 +124,8 @@ class Files(Resource):
         self._processors = {
             "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
         }
-        processing: list[object] = list(self._processors.values())
-        self._companions = [each for each in processing if isinstance(each, Companion)]
+        processing: list[object] = list(dict.fromkeys(self._processors.values()))
+        self._companions = [each for each in processing if isinstance(each, Companion) and not isclass(each)]
         self._not_found = not_found
         self._forbidden = forbidden
         self._dotfiles = dotfiles
