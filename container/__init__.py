@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from container.resources.handler import HandlerResource
     from container.resources.pool import ThreadPool
     from container.resources.redirect import ParentRedirect, Redirect
+    from container.resources.responder import FastCGIProcessor, FastCGIResource, SCGIResource, UWSGIResource
     from container.resources.script import PageScript, Registry, ResourceScript, ScriptDirectory
     from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
@@ -45,13 +46,15 @@ _HOMES = {
     "ASGIResource": "resources.asgi",
     "AccessLog": "tree.accesslog",
     "Application": "service.application",
-    "Brotli": "encoders.brotli",
     "AsIs": "resources.asis",
+    "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
     "Data": "resources.data",
     "Deflate": "encoders.deflate",
     "Encoded": "tree.encoding",
     "ErrorPage": "tree.pages",
+    "FastCGIProcessor": "resources.responder",
+    "FastCGIResource": "resources.responder",
     "FileBody": "message.file_body",
     "Files": "resources.static",
     "Gzip": "encoders.gzip",
@@ -68,6 +71,7 @@ _HOMES = {
     "Resource": "tree.resource",
     "ResourceScript": "resources.script",
     "Response": "message.response",
+    "SCGIResource": "resources.responder",
     "SQLiteStore": "sessions.sqlite",
     "ScriptDirectory": "resources.script",
     "SendfileFrom": "resources.sendfile",
@@ -76,6 +80,7 @@ _HOMES = {
     "Site": "tree.site",
     "ThreadPool": "resources.pool",
     "Timeouts": "message.limits",
+    "UWSGIResource": "resources.responder",
     "WSGIResource": "resources.wsgi",
     "WebSocket": "message.websocket",
     "WebSocketDisconnected": "message.websocket",
@@ -87,11 +92,12 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Application", "AsIs", "Brotli", "ClientDisconnected", "Data", "Deflate",
-    "Encoded", "ErrorPage", "FileBody", "Files", "Gzip", "HTTPError", "HandlerResource", "Limits",
-    "MemoryStore", "PageScript", "ParentRedirect", "Redirect", "RedisStore", "Registry", "Request",
-    "Resource", "ResourceScript", "Response", "SQLiteStore", "ScriptDirectory", "SendfileFrom", "Service",
-    "Sessions", "Site", "ThreadPool", "Timeouts", "WSGIResource", "WebSocket", "WebSocketDisconnected",
-    "WebSocketOptions", "WebSocketResource", "Zstd", "serve",
+    "Encoded", "ErrorPage", "FastCGIProcessor", "FastCGIResource", "FileBody", "Files", "Gzip", "HTTPError",
+    "HandlerResource", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Redirect", "RedisStore",
+    "Registry", "Request", "Resource", "ResourceScript", "Response", "SCGIResource", "SQLiteStore",
+    "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts",
+    "UWSGIResource", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
+    "WebSocketResource", "Zstd", "serve",
 ]  # fmt: skip
 
 

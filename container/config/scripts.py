@@ -82,14 +82,13 @@ def processors_of(scripts: Scripts) -> dict[str, Processor]:
         return {}
     from container.resources.asis import send_as_is
     from container.resources.cgi import CGIProcessor
-    from container.resources.script import run_page_script, run_resource_script
+    from container.resources.script import script_processors
 
     run = CGIProcessor(scripts.gateway)
     return {
         # Also what nothing is installed for: a refusal is better than the source.
         **dict.fromkeys([".cgi", ".php", *scripts.gateway.interpreters], run),
-        ".rpy": run_resource_script,
-        ".epy": run_page_script,
+        **script_processors(),
         ".asis": send_as_is,
     }
 

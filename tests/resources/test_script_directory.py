@@ -11,8 +11,7 @@ from container.resources.script import (
     PageScript,
     ScriptDirectory,
     Scripts,
-    run_page_script,
-    run_resource_script,
+    script_processors,
 )
 from container.resources.static import Files
 from container.testing import Client
@@ -141,22 +140,19 @@ class Tree:
     def __init__(self) -> None:
         self.registry: dict[object, object] = {}
 
-    def accompany(self, companion: object) -> None:
-        """Its life is that of the test."""
-
 
 def test_factories_make_resources_of_paths_that_share_a_registry(tmp_path: Path) -> None:
     """ST-19, ST-22: `(path, files) -> Resource`, one registry a tree."""
     (tmp_path / "a.rpy").write_text(VISITS)
     (tmp_path / "b.epy").write_text("request.write(registry['greeting'])\nrequest.write(str(len(registry)))")
     (tmp_path / "c.asis").write_text("Status: 299\n\nas it is")
-    tree, other = Tree(), Tree()
+    tree, other, make = Tree(), Tree(), script_processors()
     tree.registry["greeting"] = "hello"
     root = Resource()
-    root.mount("a.rpy", run_resource_script(str(tmp_path / "a.rpy"), tree))
-    root.mount("b.epy", run_page_script(str(tmp_path / "b.epy"), tree))
+    root.mount("a.rpy", make[".rpy"](str(tmp_path / "a.rpy"), tree))
+    root.mount("b.epy", make[".epy"](str(tmp_path / "b.epy"), tree))
     root.mount("c.asis", send_as_is(str(tmp_path / "c.asis"), tree))
-    root.mount("other", run_resource_script(str(tmp_path / "a.rpy"), other))
+    root.mount("other", make[".rpy"](str(tmp_path / "a.rpy"), other))
     with Client(root) as client:
         assert [client.get("/a.rpy").text for _ in range(2)] == ["visitor 1", "visitor 2"]
         assert client.get("/other").text == "visitor 1"
@@ -176,11 +172,7 @@ def test_scripts_among_files(tmp_path: Path) -> None:
         "upper.RPY": "source",
     }.items():
         (tmp_path / name).write_text(text)
-    processors: dict[str, Processor] = {
-        ".rpy": run_resource_script,
-        ".epy": run_page_script,
-        ".asis": send_as_is,
-    }
+    processors: dict[str, Processor] = {**script_processors(), ".asis": send_as_is}
     root = Resource()
     files = Files(tmp_path, processors=processors, ignore_ext=[".rpy"])
     root.mount("f", files)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.resources.responder import FastCGIResource
+from container.resources.responder import FastCGIProcessor, FastCGIResource
+from container.resources.static import Files
 from container.testing import Client
-from container.tree.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,15 +76,10 @@ def fpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def client(fpm: Path) -> Iterator[Client]:
-    class Tree:
-        path = str(fpm)
-
-    responder = FastCGIResource(f"unix:{fpm}/s", connections=2)
-    root = Resource()
-    for name in SCRIPTS:
-        root.mount(name, responder.run_script(str(fpm / name), Tree()))
-    root.mount("none.php", responder.run_script(str(fpm / "none.php"), Tree()))
-    root.mount("front", FastCGIResource(f"unix:{fpm}/s", script=fpm / "index.php"))
+    address = f"unix:{fpm}/s"
+    root = Files(fpm, processors={".php": FastCGIProcessor(address, connections=2)})
+    root.mount("front", FastCGIResource(address, script=fpm / "index.php"))
+    root.mount("none", FastCGIResource(address, script=fpm / "none.php"))
     with Client(root) as client:
         yield client
 
@@ -112,7 +107,7 @@ def test_long_answers_status_and_head(client: Client) -> None:
     assert client.head("/long.php").body == b""
     gone = client.get("/gone.php")
     assert (gone.status, gone.headers["Location"], gone.text) == (410, "/elsewhere", "gone")
-    missing = client.get("/none.php")
+    missing = client.get("/none")
     assert (missing.status, "File not found" in missing.text) == (404, True)
 
 

@@ -3,6 +3,11 @@
 `resource` is what is mounted, `call` one request, `frames` the three ways to say it.
 """
 
-from container.resources.responder.resource import FastCGIResource, SCGIResource, UWSGIResource
+from container.resources.responder.resource import (
+    FastCGIProcessor,
+    FastCGIResource,
+    SCGIResource,
+    UWSGIResource,
+)
 
-__all__ = ["FastCGIResource", "SCGIResource", "UWSGIResource"]
+__all__ = ["FastCGIProcessor", "FastCGIResource", "SCGIResource", "UWSGIResource"]

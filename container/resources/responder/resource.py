@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from os import PathLike
-from typing import Protocol
+from typing import Any, Protocol
 
 from container.client.stream import Address, StreamPool
 from container.message.exchange import Exchange
@@ -78,8 +78,8 @@ class _Responder(Resource):
 class FastCGIResource(_Responder):
     """A FastCGI responder such as php-fpm. Connections are kept; what it writes to its standard error is logged.
 
-    `script`: the file that answers everything below (SCRIPT_FILENAME), a front controller; `run_script` is for
-    files that are found by their names.
+    `script`: the file that answers everything below (SCRIPT_FILENAME), a front controller; see
+    FastCGIProcessor for files that are found by their names.
     """
 
     def __init__(
@@ -107,9 +107,19 @@ class FastCGIResource(_Responder):
     def frame(self) -> Frame:
         return FastCGIFrame()
 
-    def run_script(self, path: str, files: Tree) -> Resource:
-        """For `Files(processors={".php": fastcgi.run_script})`: what answers for the script at `path`."""
-        return _Script(self, script_variables(path, files.path))
+
+class FastCGIProcessor:
+    """For `Files(processors={".php": FastCGIProcessor("unix:/run/php.sock")})`: files of an extension are scripts of
+    a responder, wherever they are; what follows one in the path is its PATH_INFO. Options as of FastCGIResource."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        self.responder = FastCGIResource(address, **options)
+
+    def __call__(self, path: str, files: Tree) -> Resource:
+        return _Script(self.responder, script_variables(path, files.path))
+
+    async def stop(self) -> None:
+        await self.responder.stop()
 
 
 class _Script(Resource):
@@ -123,9 +133,6 @@ class _Script(Resource):
 
     async def render(self, request: Request) -> Exchange:
         return await self._responder.ask(request, {**self._variables, **self._responder.base})
-
-    async def stop(self) -> None:
-        await self._responder.stop()
 
 
 class SCGIResource(_Responder):

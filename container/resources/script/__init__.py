@@ -9,12 +9,11 @@ from container.resources.script.resource import (
     PageScript,
     ResourceScript,
     ScriptDirectory,
-    run_page_script,
-    run_resource_script,
+    script_processors,
 )
 from container.resources.script.runner import ScriptProblem, Scripts
 
 __all__ = [
     "PageScript", "Registry", "ResourceScript", "ScriptDirectory", "ScriptProblem", "Scripts",
-    "run_page_script", "run_resource_script",
+    "script_processors",
 ]  # fmt: skip

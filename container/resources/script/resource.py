@@ -122,27 +122,29 @@ class Tree(Protocol):
 
     registry: dict[object, object]
 
-    def accompany(self, companion: Scripts) -> None:
-        """Stop it with the files."""
+
+class ScriptProcessor:
+    """Makes the resources of scripts among files; the tree's registry is the scripts'. Stops what runs them."""
+
+    def __init__(self, kind: type[ResourceScript | PageScript]) -> None:
+        self._kind = kind
+        self._made: list[Scripts] = []
+
+    def __call__(self, path: str, files: Tree) -> Resource:
+        scripts = files.registry.get(Scripts)
+        if not isinstance(scripts, Scripts):
+            scripts = files.registry[Scripts] = Scripts(Registry(files.registry))
+            self._made.append(scripts)
+        return self._kind(path, scripts)
+
+    async def stop(self) -> None:
+        for scripts in self._made:
+            await scripts.stop()
 
 
-def run_resource_script(path: str, files: Tree) -> Resource:
-    """For `Files(processors={".rpy": run_resource_script})`."""
-    return ResourceScript(path, _scripts_of(files))
-
-
-def run_page_script(path: str, files: Tree) -> Resource:
-    """For `Files(processors={".epy": run_page_script})`."""
-    return PageScript(path, _scripts_of(files))
-
-
-def _scripts_of(files: Tree) -> Scripts:
-    """One of a tree, made with its first script; the tree's registry is the scripts'."""
-    scripts = files.registry.get(Scripts)
-    if not isinstance(scripts, Scripts):
-        scripts = files.registry[Scripts] = Scripts(Registry(files.registry))
-        files.accompany(scripts)
-    return scripts
+def script_processors() -> dict[str, ScriptProcessor]:
+    """For `Files("public", processors=script_processors())`: what runs .rpy and .epy files."""
+    return {".rpy": ScriptProcessor(ResourceScript), ".epy": ScriptProcessor(PageScript)}
 
 
 def _is_root(resource: Resource, request: Request) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isclass
 from os import PathLike
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, TypeAlias
 
 from container.message.errors import HTTPError
 from container.message.file_body import FileBody
@@ -42,17 +42,6 @@ Page: TypeAlias = "Resource | Response | None"
 _RETRY: Final = {"Retry-After": "1"}
 _CACHE_BYTES: Final = 32 * 1024 * 1024
 _LINKS: Final = ("follow", "inside", "refuse")
-
-
-@runtime_checkable
-class Companion(Protocol):
-    """A processor that is more than a function, or something it needs while files are served, such as threads."""
-
-    async def start(self) -> None:
-        """Before the first request."""
-
-    async def stop(self) -> None:
-        """After the last."""
 
 
 class Files(Resource):
@@ -124,8 +113,6 @@ class Files(Resource):
         self._processors = {
             "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
         }
-        processing: list[object] = list(dict.fromkeys(self._processors.values()))
-        self._companions = [each for each in processing if isinstance(each, Companion) and not isclass(each)]
         self._not_found = not_found
         self._forbidden = forbidden
         self._dotfiles = dotfiles
@@ -303,10 +290,6 @@ class Files(Resource):
 
     # The life of the process.
 
-    def accompany(self, companion: Companion) -> None:
-        """Start and stop `companion` with these files; one that comes while they are served is only stopped."""
-        self._companions.append(companion)
-
     async def start(self) -> None:
         """Raises ValueError when there is nothing at `path`, or nothing that can be served."""
         for path in self.paths:
@@ -320,15 +303,19 @@ class Files(Resource):
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.start()
-        for companion in self._companions:
-            await companion.start()
+        for processor in self._processors.values():
+            start = getattr(processor, "start", None)
+            if start is not None:
+                await start()
 
     async def stop(self) -> None:
-        for companion in reversed(self._companions):
-            await companion.stop()
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.stop()
+        for processor in self._processors.values():
+            stop = getattr(processor, "stop", None)
+            if stop is not None:
+                await stop()
 
 
 class _Between(Resource):
