@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isclass
 from os import PathLike
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from container.message.errors import HTTPError
 from container.message.file_body import FileBody
@@ -42,6 +42,15 @@ Page: TypeAlias = "Resource | Response | None"
 _RETRY: Final = {"Retry-After": "1"}
 _CACHE_BYTES: Final = 32 * 1024 * 1024
 _LINKS: Final = ("follow", "inside", "refuse")
+
+
+@runtime_checkable
+class Living(Protocol):
+    """A processor that is more than a function: it starts and stops with the files."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class Files(Resource):
@@ -113,6 +122,8 @@ class Files(Resource):
         self._processors = {
             "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
         }
+        processors_once: list[object] = list(dict.fromkeys(self._processors.values()))
+        self._living = [each for each in processors_once if isinstance(each, Living) and not isclass(each)]
         self._not_found = not_found
         self._forbidden = forbidden
         self._dotfiles = dotfiles
@@ -303,19 +314,15 @@ class Files(Resource):
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.start()
-        for processor in self._processors.values():
-            start = getattr(processor, "start", None)
-            if start is not None:
-                await start()
+        for processor in self._living:
+            await processor.start()
 
     async def stop(self) -> None:
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.stop()
-        for processor in self._processors.values():
-            stop = getattr(processor, "stop", None)
-            if stop is not None:
-                await stop()
+        for processor in reversed(self._living):
+            await processor.stop()
 
 
 class _Between(Resource):
