@@ -141,28 +141,29 @@ def answer_file(
     zero copy send, `wsgi.file_wrapper`, X-Sendfile.
 
     `file`, `offset` and `count` as of `FileBody.of`, which may raise. `fields` are the application's. A 200
-    whose fields say nothing of ranges gets them; validators that are among its fields count, and with
-    `validate` those of the file fill in for them. Raises HTTPError like `judge`.
+    gets ranges unless its fields deny them; validators that are among them count, and with `validate` those
+    of the file fill in for them. Raises HTTPError like `judge`.
     """
     body = FileBody.of(file, offset=offset, count=count)
     headers = Headers(fields)
     headers.remove("Content-Length")
     headers.setdefault("Content-Type", "application/octet-stream")
-    if status != 200 or request.method not in ("GET", "HEAD") or _frames_itself(headers):
+    if status != 200 or request.method not in ("GET", "HEAD") or _has_no_parts(headers):
         return Response(body, status, headers)
     if validate:
         etag, modified = validators(os.fstat(body.fileno()))
         for name, value in validator_fields(etag, modified):
             headers.setdefault(name, value)
     else:
-        headers.add(*ACCEPT_RANGES)
+        headers.setdefault(*ACCEPT_RANGES)
     modified = http_date(headers.get("Last-Modified"))
     return select(request, body, headers.items(), etag=headers.get("ETag"), last_modified=modified)
 
 
-def _frames_itself(headers: Headers) -> bool:
-    """Does the application look after ranges on its own?"""
-    return "Content-Range" in headers or "Accept-Ranges" in headers
+def _has_no_parts(headers: Headers) -> bool:
+    """Is it a part already, or content without parts?"""
+    accepted = headers.get("Accept-Ranges")
+    return "Content-Range" in headers or (accepted is not None and accepted.strip().lower() != "bytes")
 
 
 def http_date(value: str | None) -> int | None:

@@ -6,12 +6,14 @@ write, and so that an application that fails before it still gets an error page.
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from container.message.errors import ClientDisconnected, HTTPError, ProtocolError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, encode_fields
 from container.message.headers import Headers
+from container.resources.asgi.files import part_of, whole_file
 from container.resources.asgi.scope import Message, Scope
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _BLOCK_SIZE: Final = 1024
 # Header lists that applications send again and again, checked and encoded.
 _blocks: dict[tuple[tuple[bytes, bytes], ...], FieldBlock] = {}
 _PIECE: Final = 64 * 1024
+# Content that is named in place of being sent.
+_FILES: Final = ("http.response.pathsend", "http.response.zerocopysend")
 
 
 class HTTPCall:
@@ -130,6 +134,8 @@ class HTTPCall:
             self._status = _status_of(message)
             self._trailers = bool(message.get("trailers", False)) and exchange.request.http_version != "1.0"
             self.phase = _HEAD
+        elif kind in _FILES and self.phase == _HEAD:
+            await self._send_file(message)
         else:
             self._send_rare(kind, message)
 
@@ -157,6 +163,37 @@ class HTTPCall:
         else:
             self.phase = _COMPLETE
             exchange.end()
+
+    async def _send_file(self, message: Message) -> None:
+        """Content that lies in a file. One that is the whole answer gets ranges and validators, and leaves without
+        being read; it may go on leaving after this has returned."""
+        exchange = self.exchange
+        more = message.get("more_body", False)
+        if not (exchange.started or more or self._trailers):
+            try:
+                response = whole_file(exchange.request, self._status, self._block.fields, message)
+            except (
+                HTTPError
+            ) as error:  # the client has asked for what is not there: not the application's concern
+                self.phase = _COMPLETE
+                self.resource.fail(exchange, error)
+                return
+            self.phase = _COMPLETE
+            self._in_time()
+            exchange.respond(response)
+            return
+        with closing(part_of(message)) as part:
+            if not exchange.started:
+                self._start()
+            if exchange.request.method != "HEAD":
+                for data in part:
+                    self._pieces += 1
+                    if not exchange.write(data):
+                        await exchange.drain()
+                    elif not self._pieces % BURST:
+                        await asyncio.sleep(0)
+        if not more:
+            self._end(b"")
 
     def _send_rare(self, kind: str, message: Message) -> None:
         exchange = self.exchange

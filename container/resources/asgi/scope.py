@@ -17,11 +17,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 VERSIONS: Final = {"version": "3.0", "spec_version": "2.4"}
-# HTTP/1.0 knows neither chunks, which trailers come after, nor interim responses.
-_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
-    "1.0": (),
-    "1.1": ("http.response.trailers", "http.response.early_hint"),
-}
 _PERCENT: Final = 37
 
 
@@ -59,7 +54,7 @@ def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, o
     # What an application may change is its own.
     scope["headers"] = list(request.raw_headers)
     scope["asgi"] = VERSIONS.copy()
-    scope["extensions"] = {name: {} for name in _EXTENSIONS[request.http_version]}
+    scope["extensions"] = _extensions(request)
     connection = request.connection
     scope["client"] = request.client
     scope["server"] = connection.server or ((connection.path, None) if connection.path else None)
@@ -68,6 +63,20 @@ def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, o
     if state is not None:
         scope["state"] = state.copy()
     return scope
+
+
+def _extensions(request: Request) -> dict[str, dict[str, Any]]:
+    """What `http.py` can do for this request, and nothing else; new ones, for they are the application's."""
+    if (
+        request.http_version == "1.0"
+    ):  # it knows neither chunks, which trailers come after, nor interim responses
+        return {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
+    return {
+        "http.response.trailers": {},
+        "http.response.early_hint": {},
+        "http.response.pathsend": {},
+        "http.response.zerocopysend": {},
+    }
 
 
 def _from_head(request: Request, root_path: str) -> Scope:
