@@ -180,6 +180,7 @@ def settings_of(
             processes=options["cgi_processes"],
             warm=options["cgi_warm"],
             among_files=options["scripts"],
+            session=options["cgi_session"],
         ),
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )

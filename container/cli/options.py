@@ -194,6 +194,7 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "--cgi-processes", **_number(1, 10_000, _scripts.processes),
         help="CGI scripts that run at a time; further requests wait.",
     ),
+    _flag("--cgi-session", help="Tell CGI scripts the id and user of the visitor's session."),
     _flag("--cgi-warm", help="Run CGI scripts in Python in copies of an interpreter that has started already."),
     _option(
         "--resource-script", "script", metavar="FILE",

@@ -30,7 +30,8 @@ _PASSED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 @dataclass(slots=True)
 class Scripts:
     """How scripts are run. `interpreters`: `.ext=program`; `variables`: `NAME=value`, or `NAME` to pass one on;
-    `user`: `user` or `user:group`; `among_files`: run what looks like a script below `--path`."""
+    `user`: `user` or `user:group`; `among_files`: run what looks like a script below `--path`;
+    `session`: tell them of the visitor's."""
 
     interpreters: Sequence[str] = ()
     variables: Sequence[str] = ()
@@ -39,6 +40,7 @@ class Scripts:
     processes: int = 32
     warm: bool = False
     among_files: bool = False
+    session: bool = False
     _gateway: Gateway | None = field(default=None, init=False, repr=False)
 
     @property
@@ -57,6 +59,7 @@ class Scripts:
                     timeout=self.timeout,
                     processes=self.processes,
                     warm=self.warm,
+                    session=self.session,
                 )
             except ValueError as error:
                 raise ConfigProblem(str(error)) from error

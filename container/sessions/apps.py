@@ -22,15 +22,17 @@ def session_scope(request: Request) -> Session | None:
 
 
 def session_variables(request: Request, user: str = "user") -> dict[str, str]:
-    """The session for the environment of a program: CONTAINER_SESSION_ID, and CONTAINER_SESSION_USER with what is
-    in `session[user]`. Nothing when there is no session yet: programs cannot begin one."""
+    """The session among the variables of a program: CONTAINER_SESSION_ID, and CONTAINER_SESSION_USER with what is
+    in `session[user]`, as UTF-8, one character for one octet (see `protocol/cgi.py`). Nothing when there is no
+    session yet: programs cannot begin one."""
     session = session_scope(request)
     if session is None or session.is_absent:
         return {}
     name = session.get(user)
-    return {"CONTAINER_SESSION_ID": session.id} | (
-        {"CONTAINER_SESSION_USER": str(name)} if name is not None else {}
-    )
+    variables = {"CONTAINER_SESSION_ID": session.id}
+    if name is not None:
+        variables["CONTAINER_SESSION_USER"] = str(name).encode("utf-8", "replace").decode("latin-1")
+    return variables
 
 
 class ThreadSession(MutableMapping[str, Any]):

@@ -244,3 +244,18 @@ def test_several_threads_may_ask_a_memory_store_at_once() -> None:
         assert found.values == {"n": 2000}
 
     asyncio.run(test())
+
+
+def test_a_name_of_any_script_reaches_a_program_as_utf_8() -> None:
+    """CG-02: variables are octets, one character each."""
+    seen: list[dict[str, str]] = []
+
+    def page(request: Request) -> str:
+        request.session["user"] = "Zoë 中"
+        seen.append(session_variables(request))
+        return ""
+
+    with Client(Sessions(Leaf(page))) as client:
+        client.get("/")
+        client.get("/")
+    assert seen[1]["CONTAINER_SESSION_USER"].encode("latin-1").decode() == "Zoë 中"

@@ -45,6 +45,7 @@ class GatewayOptions(TypedDict, total=False):
     interpreters: Mapping[str, str | Sequence[str]] | None
     environment: Mapping[str, str] | None
     authorization: bool
+    session: bool
     query_arguments: bool
     timeout: float | None
     deadline: float | None
@@ -66,7 +67,8 @@ class Gateway:
     `interpreters`: what runs files by their extension (`{".php": "php-cgi"}`), a program or the first words
     of its command line; files of these need not be executable. `environment`: what scripts find besides the
     meta-variables, for which only a PATH is the default. `authorization`: pass on credentials as
-    HTTP_AUTHORIZATION. `query_arguments`: a query without `=` becomes arguments (never of interpreters).
+    HTTP_AUTHORIZATION. `session`: tell them the id of the visitor's session, and who it belongs to
+    (`session_variables`). `query_arguments`: a query without `=` becomes arguments (never of interpreters).
     `timeout`: seconds without a word, before the head (then 504) or after it, with a client that reads;
     `deadline`: of the whole answer. `processes`: how many run at a time; `queue_limit`: how many requests
     wait for their turn, more are answered 503. `head_limit`: bytes of the head of an answer.
@@ -84,6 +86,7 @@ class Gateway:
         interpreters: Mapping[str, str | Sequence[str]] | None = None,
         environment: Mapping[str, str] | None = None,
         authorization: bool = False,
+        session: bool = False,
         query_arguments: bool = False,
         timeout: float | None = 60.0,
         deadline: float | None = None,
@@ -111,6 +114,7 @@ class Gateway:
             for extension, program in (interpreters or {}).items()
         }
         self.authorization = authorization
+        self.session = session
         self.query_arguments = query_arguments
         self.timeout = timeout
         self.deadline = deadline

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from container.message.request import Request
 from container.protocol.cgi import Variables, make_variables, query_arguments
+from container.sessions.apps import session_variables
 
 if TYPE_CHECKING:
     from container.resources.cgi.gateway import Gateway
@@ -87,6 +88,8 @@ class Script:
         variables["SCRIPT_FILENAME"] = self.path.decode("latin-1")
         if self.root:
             variables["DOCUMENT_ROOT"] = self.root.decode("latin-1")
+        if gateway.session:
+            variables |= session_variables(request)
         if self._interpreter is not None:
             variables["REDIRECT_STATUS"] = "200"  # php-cgi runs for nobody who does not say so
         return variables

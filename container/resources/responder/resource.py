@@ -12,6 +12,7 @@ from container.message.request import Request
 from container.protocol.cgi import make_variables
 from container.resources.responder.call import answer
 from container.resources.responder.frames import FastCGIFrame, Frame, scgi_frame, uwsgi_frame
+from container.sessions.apps import session_variables
 from container.tree.resource import Resource
 
 
@@ -24,9 +25,10 @@ class Tree(Protocol):
 class _Responder(Resource):
     """Everything below its place in the tree is answered by the program at `address`. A leaf.
 
-    `address`: `unix:/path` or `host:port`. `variables`: further ones for every request. `connections`: how
-    many requests are asked at a time; `queue_limit`: how many may wait, more are answered 503. `timeout`:
-    seconds that the program may be silent, else 504; `connect_timeout`: until there is a connection.
+    `address`: `unix:/path` or `host:port`. `variables`: further ones for every request; `session`: those of
+    `session_variables` too, once there is a session. `connections`: how many requests are asked at a time;
+    `queue_limit`: how many may wait, more are answered 503. `timeout`: seconds that the program may be silent,
+    else 504; `connect_timeout`: until there is a connection.
 
     SCRIPT_NAME is the place in the tree, PATH_INFO the rest of the path.
     """
@@ -38,6 +40,7 @@ class _Responder(Resource):
         address: str,
         *,
         variables: Mapping[str, str] | None = None,
+        session: bool = False,
         connections: int = 32,
         queue_limit: int = 1000,
         timeout: float = 60.0,
@@ -46,6 +49,7 @@ class _Responder(Resource):
         if connections < 1:
             raise ValueError(f"expected at least one connection, got {connections}")
         self.base = dict(variables or {})
+        self.session = session
         self.timeout = timeout
         self.pool = StreamPool(
             Address.parse(address), size=connections, queue_limit=queue_limit, connect_timeout=connect_timeout
@@ -63,6 +67,8 @@ class _Responder(Resource):
         exchange = request.exchange
         if not request.body.complete:
             await exchange.complete()
+        if self.session:
+            base = {**base, **session_variables(request)}
         at = request.consumed
         # Whoever is mounted at the root, or at a slash, is called by no name.
         name = request.raw_path[:at].removesuffix(b"/")
@@ -88,6 +94,7 @@ class FastCGIResource(_Responder):
         *,
         script: str | PathLike[str] | None = None,
         variables: Mapping[str, str] | None = None,
+        session: bool = False,
         connections: int = 32,
         queue_limit: int = 1000,
         timeout: float = 60.0,
@@ -96,6 +103,7 @@ class FastCGIResource(_Responder):
         super().__init__(
             address,
             variables=variables,
+            session=session,
             connections=connections,
             queue_limit=queue_limit,
             timeout=timeout,
