@@ -1,0 +1,300 @@
+"""The matrix: what the server does for whatever is mounted, whichever kind it is, all of it in one tree.
+
+Rows are the tests, columns the kinds of `columns.py`; all kinds are mounted side by side in one site that
+keeps sessions, encodes, logs and has error pages of its own. A cell that cannot be is in CANNOT, with the reason.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from container.encoders.gzip import Gzip
+from container.message.response import Response
+from container.resources.sendfile import SendfileFrom
+from container.sessions import Sessions
+from container.testing import Client
+from container.tree.resource import Resource
+from container.tree.site import Site
+from tests.conformance.columns import COLUMNS, FILE, ON_DISK, OWN, PROGRAMS, TEXT, Stage, holds
+from tests.leaf import MemoryLog, request
+from tests.scripts import is_running, script_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from container.message.request import Request
+
+# By row and column: why there is no such cell.
+CANNOT: Final = {
+    ("session", "static"): "a file asks for nothing",
+    ("session", "as-is"): "a file asks for nothing",
+    ("session", "handler"): "what was written for http.server knows a socket and no request of ours",
+    ("ranges", "cgi"): "a program has no way to hand over a file but X-Sendfile",
+    ("ranges", "cgi-warm"): "a program has no way to hand over a file but X-Sendfile",
+    ("ranges", "script"): "what a script makes are native resources: that column's",
+    ("ranges", "handler"): "a handler writes to a socket; it has X-Sendfile",
+    ("ranges", "as-is"): "the file says itself what its answer is; it has X-Sendfile",
+    ("x-sendfile", "static"): "it is a file already",
+    ("own-error", "static"): "a file that is not there says nothing",
+}
+ROWS: Final = (
+    "session",
+    "encoder",
+    "ranges",
+    "x-sendfile",
+    "access-log",
+    "error-page",
+    "own-error",
+    "disconnect",
+)
+
+
+class Matrix:
+    """The tree, a client of it, and what it has logged."""
+
+    def __init__(self, client: Client, stages: dict[str, Stage], log: MemoryLog) -> None:
+        self.client = client
+        self.stages = stages
+        self._log = log
+        self._seen = 0
+
+    def logged(self) -> list[str]:
+        """The lines since the last look, each from its request on to its size."""
+        lines = self._log.lines
+        new, self._seen = lines[self._seen :], len(lines)
+        return [line.split('"')[1] + line.split('"')[2].rstrip() for line in new]
+
+
+def _page(text: str) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: Response.text(text, 500)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    folder = tmp_path_factory.mktemp("matrix")
+    root = Resource()
+    stages: dict[str, Stage] = {}
+    log = MemoryLog()
+    with script_directory() as scripts:
+        for name, make in COLUMNS.items():
+            (folder / name).mkdir()
+            stage = stages[name] = Stage(scripts, folder / name)
+            stage.prepare()
+            root.mount(name, SendfileFrom(make(stage), folder))
+        site = Site(
+            root,
+            encoders=[Gzip()],
+            sessions=Sessions(),
+            access_log=log,
+            headers={"X-Site": "ours"},
+            error_pages={500: _page("our 500"), 404: Response.text("our 404", 404)},
+        )
+        with Client(site) as client:
+            yield Matrix(client, stages, log)
+
+
+@pytest.fixture
+def matrix(tree: Matrix) -> Iterator[Matrix]:
+    tree.client.cookies.clear()
+    tree.logged()
+    yield tree
+    tree.client.cookies.clear()
+
+
+def cells(row: str) -> pytest.MarkDecorator:
+    """Every column that has this row."""
+    assert row in ROWS
+    return pytest.mark.parametrize("column", [each for each in COLUMNS if (row, each) not in CANNOT])
+
+
+def test_every_cell_is_tested_or_has_a_reason() -> None:
+    assert {row for row, _ in CANNOT} <= set(ROWS)
+    assert {column for _, column in CANNOT} <= set(COLUMNS)
+    assert all(CANNOT.values())
+
+
+# Sessions.
+
+
+@cells("session")
+def test_all_share_one_visitor_session(matrix: Matrix, column: str) -> None:
+    """SE-01, SE-09, AS-08: begun by a native resource, seen and changed here, and seen there again; encoded too."""
+    client = matrix.client
+    count, name = client.get("/native/visit").text.split()
+    assert count == "1"
+    answer = client.get(f"/{column}/visit", headers={"Accept-Encoding": "gzip"})
+    assert {"Cookie", "Accept-Encoding"} <= set(answer.headers["Vary"].split(", "))
+    seen = gzip.decompress(answer.body).decode().split()
+    if column in PROGRAMS:
+        assert seen == [name, "eva"]
+        return
+    assert seen == ["2", name]
+    assert client.get("/native/visit").text.split() == ["3", name]
+
+
+@cells("session")
+def test_nobody_sees_the_session_of_another(matrix: Matrix, column: str) -> None:
+    """SE-01: a visitor without a cookie, or with an id that was never given out, has none yet."""
+    client = matrix.client
+    name = client.get("/native/visit").text.split()[1]
+    client.cookies.clear()
+    for forged in ({}, {"Cookie": f"session={'x' * len(name)}"}):
+        seen = client.get(f"/{column}/visit", headers=forged).text.split()
+        if column in PROGRAMS:
+            assert seen == ["None", "None"]
+        else:
+            assert seen[0] == "1"
+            assert seen[1] not in (name, "x" * len(name))
+        client.cookies.clear()
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_who_does_not_ask_gets_no_session(matrix: Matrix, column: str) -> None:
+    """SE-07: a cookie comes with the first change of a session, not before."""
+    answer = matrix.client.get(f"/{column}/page")
+    assert "Set-Cookie" not in answer.headers
+
+
+# Content codings.
+
+
+@cells("encoder")
+def test_what_is_worth_it_is_encoded(matrix: Matrix, column: str) -> None:
+    """EN-01, EN-03, EN-04: with Vary, decodable, and not for those who do not take it."""
+    client = matrix.client
+    encoded = client.get(f"/{column}/page", headers={"Accept-Encoding": "gzip"})
+    assert encoded.status == 200
+    assert encoded.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in encoded.headers["Vary"]
+    assert gzip.decompress(encoded.body) == TEXT
+    assert len(encoded.body) < len(TEXT)
+    assert not encoded.headers.get("ETag", 'W/""').startswith('"')
+    for others in ({}, {"Accept-Encoding": "gzip;q=0"}):
+        plain = client.get(f"/{column}/page", headers=others)
+        assert plain.body == TEXT
+        assert "Content-Encoding" not in plain.headers
+        assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+# Conditions and ranges.
+
+
+def check_ranges(client: Client, path: str) -> None:
+    whole = client.get(path)
+    assert (whole.status, whole.body) == (200, FILE)
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    assert whole.headers["Content-Length"] == str(len(FILE))
+    etag = whole.headers["ETag"]
+    assert etag.startswith('"')
+
+    def ask(**fields: str) -> Any:
+        return client.get(path, headers={name.replace("_", "-"): value for name, value in fields.items()})
+
+    same = ask(If_None_Match=etag)
+    assert (same.status, same.body, same.headers["ETag"]) == (304, b"", etag)
+    assert ask(If_None_Match='"other"').status == 200
+    assert ask(If_Match='"other"').status == 412
+    part = ask(Range="bytes=5-7")
+    assert (part.status, part.body) == (206, FILE[5:8])
+    assert part.headers["Content-Range"] == f"bytes 5-7/{len(FILE)}"
+    assert ask(Range="bytes=-3").body == FILE[-3:]
+    parts = ask(Range="bytes=0-1,5-6")
+    assert (parts.status, parts.headers["Content-Type"].partition(";")[0]) == (206, "multipart/byteranges")
+    assert ask(Range="bytes=5-7", If_Range=etag).status == 206
+    assert ask(Range="bytes=5-7", If_Range='"other"').body == FILE
+    beyond = ask(Range=f"bytes={len(FILE)}-")
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, f"bytes */{len(FILE)}")
+    # A part is never encoded, and the whole has another validator when it is.
+    assert "Content-Encoding" not in ask(Range="bytes=5-1500", Accept_Encoding="gzip").headers
+    assert ask(Accept_Encoding="gzip").headers["ETag"] == f"W/{etag}"
+
+
+@cells("ranges")
+def test_one_engine_for_conditions_and_ranges(matrix: Matrix, column: str) -> None:
+    """RQ-10, RT-15, ST-05 to ST-11: by what each kind has for files."""
+    check_ranges(matrix.client, f"/{column}/file")
+
+
+@cells("x-sendfile")
+def test_whoever_names_a_file_has_it_sent(matrix: Matrix, column: str) -> None:
+    check_ranges(matrix.client, f"/{column}/sent")
+
+
+# The access log.
+
+
+@cells("access-log")
+def test_every_answer_is_one_line(matrix: Matrix, column: str) -> None:
+    """With its status and the bytes of its content as they went out."""
+    client = matrix.client
+    client.get(f"/{column}/page?a=1")
+    encoded = client.get(f"/{column}/page", headers={"Accept-Encoding": "gzip"})
+    client.get(f"/{column}/fail")
+    assert matrix.logged() == [
+        f"GET /{column}/page?a=1 HTTP/1.1 200 {len(TEXT)}",
+        f"GET /{column}/page HTTP/1.1 200 {len(encoded.body)}",
+        f"GET /{column}/fail HTTP/1.1 {404 if column == 'static' else 500} 7",
+    ]
+
+
+# Error pages.
+
+
+@cells("error-page")
+def test_what_goes_wrong_gets_the_page_of_the_site(
+    matrix: Matrix, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the fields of the site, and the connection goes on; a file that is not there goes wrong as 404."""
+    caplog.set_level(logging.CRITICAL)
+    connection = matrix.client.connect()
+    connection.send(request(f"/{column}/fail") + request(f"/{column}/page"))
+    answer = connection.receive()
+    expected = (404, "our 404") if column == "static" else (500, "our 500")
+    assert (answer.status, answer.text) == expected
+    assert answer.headers["X-Site"] == "ours"
+    assert connection.receive().body == TEXT
+
+
+@cells("own-error")
+def test_an_error_of_its_own_stays_its_own(matrix: Matrix, column: str) -> None:
+    answer = matrix.client.get(f"/{column}/own")
+    assert (answer.status, answer.body) == (404, OWN)
+    assert answer.headers["X-Site"] == "ours"
+
+
+# A client that leaves.
+
+
+@cells("disconnect")
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_client_that_leaves_is_noticed(
+    matrix: Matrix, column: str, coding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What made the answer is told or ended, nothing stays open, and the log has one line. EN-04: until then an
+    encoded stream can be decoded as it comes."""
+    caplog.set_level(logging.CRITICAL)
+    client, stage = matrix.client, matrix.stages[column]
+    stage.left.clear()
+    decoder = zlib.decompressobj(31)
+    with client.stream("GET", f"/{column}/stream", headers={"Accept-Encoding": coding}) as stream:
+        assert stream.status == 200
+        first = b""
+        while len(first) < 100:
+            first += decoder.decompress(next(stream)) if coding == "gzip" else next(stream)
+    if column in PROGRAMS:
+        pid = int(first.split()[0])
+        client.wait_until(lambda: not is_running(pid), "the end of the script")
+    elif column in ON_DISK:
+        client.wait_until(lambda: not holds(stage.files / ON_DISK[column]), "the file to be closed")
+    else:
+        assert first.startswith(TEXT[:100])
+        client.wait_until(stage.left.is_set, "the end of the stream")
+    client.settle()
+    [line] = matrix.logged()
+    assert line.startswith(f"GET /{column}/stream HTTP/1.1 200 ")
+    assert client.get(f"/{column}/page").body == TEXT
