@@ -137,6 +137,9 @@ class ScriptProcessor:
             self._made.append(scripts)
         return self._kind(path, scripts)
 
+    async def start(self) -> None:
+        """Scripts are run by what the first one makes."""
+
     async def stop(self) -> None:
         for scripts in self._made:
             await scripts.stop()
