@@ -74,7 +74,6 @@ ANSWERS: Final = {
 
 MODULES: Final = {
     "mysite/wsgi.py": "the shop",
-    "api.py": "the api",
     "pkg/mod.py": "a module",
 }
 WSGI: Final = """
@@ -87,6 +86,14 @@ app = attr = application
 
 def factory():
     return application
+"""
+
+
+ASGI: Final = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"the api {scope['path']}".encode()})
 """
 
 
@@ -117,6 +124,7 @@ def project(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(WSGI.replace("TEXT", text))
+    (tmp_path / "api.py").write_text(ASGI)
     for folder, text in (("static", "a style"), ("public", "a page")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "index.html").write_text(text)
@@ -214,7 +222,7 @@ def test_the_one_liner_of_the_readme_serves_three_things(start: Start, project: 
     assert command is not None
     running = start(*own_words(command[0]), *ANY_PORT, cwd=project)
     assert running.fetch("/cart").body == b"the shop /cart of True"
-    assert running.fetch("/api/v1").body == b"the api /api/v1 of True"
+    assert running.fetch("/api/v1").body == b"the api /api/v1"
     assert running.fetch("/static/").body == b"a style"
     assert running.fetch("/static/missing").status == 404
 
@@ -225,7 +233,7 @@ def test_the_tree_of_the_readme_is_the_same_in_python(start: Start, project: Pat
     (project / "site.tac").write_text(block[1])
     running = start("-y", "site.tac", *ANY_PORT, cwd=project)
     assert running.fetch("/cart").body == b"the shop /cart of True"
-    assert running.fetch("/api/v1").body == b"the api /api/v1 of True"
+    assert running.fetch("/api/v1").body == b"the api /api/v1"
     assert running.fetch("/static/").body == b"a style"
 
 
@@ -235,6 +243,9 @@ def test_the_tree_of_the_readme_is_the_same_in_python(start: Start, project: Pat
         ("pkg.mod:attr", "/x", b"a module /x of True"),
         ("--wsgi=pkg.mod.attr", "/x", b"a module /x of True"),
         ("--wsgi pkg.mod:attr --threads 0", "/x", b"a module /x of False"),
+        ("api:app", "/x", b"the api /x"),
+        ("--asgi api:app", "/x", b"the api /x"),
+        ("--path public --mount /prefix=asgi:api:app", "/prefix/x", b"the api /prefix/x"),
         ("pkg.mod:factory --factory", "/x", b"a module /x of True"),
         ("--path public", "/", b"a page"),
         ("--path public --mount /prefix=wsgi:pkg.mod:attr", "/prefix/x", b"a module /prefix/x of True"),
