@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from container.message.file_body import FileBody
 
 if TYPE_CHECKING:
-    from container.channel.exchange import H1Exchange
     from container.channel.h1 import H1Channel
+    from container.channel.h1_answer import H1Answer
 
 # Up to here a file is read and leaves with its head in one write.
 SMALL: Final = 64 * 1024
@@ -49,7 +49,7 @@ class FileSender:
 
     __slots__ = ("_armed", "_body", "_channel", "_exchange", "_head", "_lowered", "_socket", "left")
 
-    def __init__(self, channel: "H1Channel", exchange: "H1Exchange", head: bytes, body: FileBody) -> None:
+    def __init__(self, channel: "H1Channel", exchange: "H1Answer", head: bytes, body: FileBody) -> None:
         self._channel = channel
         self._exchange = exchange
         self._head = head

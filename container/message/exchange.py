@@ -29,6 +29,8 @@ class Exchange(Protocol):
     that come after the client has left do nothing; verbs out of order raise ExchangeStateError.
     """
 
+    __slots__ = ()
+
     request: Request
     status: int  # of the answer, 0 before its head
     bytes_sent: int  # of its content

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeAlias
 
+from container.channel.base import CLIENT_CLOSED_REQUEST
 from container.channel.content import close, forget, pieces_of, setter
-from container.channel.exchange import CLIENT_CLOSED_REQUEST, ENDED
+from container.channel.ended import ENDED
 from container.message.body import EMPTY
 from container.message.encoding import EncodingChoice
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError, ProtocolError

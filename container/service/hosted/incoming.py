@@ -9,8 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from container.channel.base import UNREAD_MAX
 from container.channel.content import setter
-from container.channel.exchange import UNREAD_MAX
 from container.message.errors import ClientDisconnected, ProtocolError
 
 if TYPE_CHECKING:
