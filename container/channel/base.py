@@ -85,6 +85,8 @@ class BaseExchange(Exchange):
     async def _send_pieces(self, body: Content) -> None:
         """Send an iterable as it yields, no faster than the client reads; close it whatever happens."""
         try:
+            if self._is_full:
+                await self.drain()
             if not self._discards:
                 async for data in pieces_of(body):
                     if not self.write(data):

@@ -11,17 +11,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeAlias
 
-from container.channel.base import CLIENT_CLOSED_REQUEST
-from container.channel.content import close, forget, pieces_of, setter
+from container.channel.base import CLIENT_CLOSED_REQUEST, UNKNOWN, BaseExchange
+from container.channel.content import forget
 from container.channel.ended import ENDED
 from container.message.body import EMPTY
 from container.message.encoding import EncodingChoice
-from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError, ProtocolError
-from container.message.exchange import CloseObserver, HeadHook, Host
+from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError
+from container.message.exchange import HeadHook, Host
 from container.message.fields import CLOSE, FieldBlock, encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
-from container.message.response import Content, Response
+from container.message.response import Content
 from container.message.status import BODILESS
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.service.hosted.incoming import Incoming, Message, Receive
@@ -32,14 +32,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # What writers may put into the outbox before they have to wait, in bytes.
 WINDOW: Final = 64 * 1024
-_UNKNOWN: Final = -1
 
 
 class AnswerBroken(Exception):
     """Tells the host that an answer will not be completed: it cuts the connection. Why has been logged."""
 
 
-class HostedExchange:
+class HostedExchange(BaseExchange):
     """One request that a foreign server has read, and its answer.
 
     `hints`: the host sends 103 Early Hints. `wsgi`: the host is a WSGI server, whose one thread reads and writes
@@ -47,14 +46,11 @@ class HostedExchange:
     """
 
     __slots__ = (
-        "_aborted", "_discards", "_head", "_held", "_hints", "_hook", "_hooks", "_incoming", "_left", "_loop", "_news",
-        "_observers", "_on_writable", "_outbox", "_overflowed", "_queued", "_releaser", "_send", "_sender", "_wsgi",
-        "bytes_sent", "disconnected", "ended", "gone", "host", "request", "started", "status",
+        "_aborted", "_head", "_held", "_hints", "_hook", "_incoming", "_loop", "_news", "_outbox", "_overflowed",
+        "_queued", "_releaser", "_send", "_wsgi", "host",
     )  # fmt: skip
 
-    # Set by start(): what is left of the announced length, and whether content is for the wire at all.
-    _left: int
-    _discards: bool
+    logger = logger
 
     def __init__(
         self,
@@ -66,7 +62,7 @@ class HostedExchange:
         hints: bool = False,
         wsgi: bool = False,
     ) -> None:
-        self.host = host
+        self.host: Host = host
         self.request = request
         self.status = 0
         self.bytes_sent = 0
@@ -74,6 +70,7 @@ class HostedExchange:
         self.ended = False
         self.disconnected = False
         self.gone = False
+        self._watchers = None
         self._incoming = Incoming(self, receive, on_demand=wsgi)
         self._send = send
         self._hints = hints
@@ -86,13 +83,9 @@ class HostedExchange:
         self._aborted = False
         # While a hook of the head is awaited: what was said after the head. None when nothing is held back.
         self._held: list[bytes | None] | None = None
-        self._hooks: list[HeadHook] = []
         self._hook: HeadHook | None = None  # the one that runs
-        self._observers: list[CloseObserver] = []
-        self._on_writable: Callable[[], None] | None = None
         self._news: asyncio.Future[None] | None = None
         # The loop keeps only weak references to tasks.
-        self._sender: asyncio.Task[None] | None = None
         self._releaser: asyncio.Task[None] | None = None
 
     # The life of the exchange, as the host sees it.
@@ -135,23 +128,11 @@ class HostedExchange:
         self.status = self.status or CLIENT_CLOSED_REQUEST
         self.gone = True
         self._finish(ClientDisconnected(f"the client has left: {error}"))
-        if self._sender is not None:
+        if self._watchers is not None and self._watchers.task is not None:
             # Soon, not now: a task that is cancelled before its first step could not close its content.
-            self._loop.call_soon(self._sender.cancel)
+            self._loop.call_soon(self._watchers.task.cancel)
 
     # The whole answer at once.
-
-    def respond(self, response: Response) -> None:
-        body = response.body
-        if isinstance(body, bytes):
-            self.reply(response.status, response.sealed or response.block(), body, response.reason)
-            return
-        try:
-            self.start(response.status, response.block(), response.reason)
-        except BaseException:
-            forget(body)
-            raise
-        self.stream(body)
 
     def reply(self, status: int, block: FieldBlock, body: bytes = b"", reason: str = "") -> None:
         if block.length < 0 and (body or self.request.method != "HEAD"):
@@ -182,9 +163,9 @@ class HostedExchange:
         if self.started or self._is_late():
             self._check_late()
             return
-        if self._hooks:
+        if self._watchers is not None and self._watchers.hooks:
             headers = Headers(block.fields)
-            hooks = iter(list(self._hooks))
+            hooks = iter(list(self._watchers.hooks))
             waiting = self._amend(status, headers, hooks)
             if waiting is not None:
                 self.started = True
@@ -221,25 +202,7 @@ class HostedExchange:
         if self.gone:
             forget(body)
         else:
-            self._sender = self._loop.create_task(self._send_content(body))
-
-    async def drain(self) -> None:
-        if self.gone:
-            if self.disconnected:
-                raise ClientDisconnected("the client has left")
-            return
-        if self._is_full:
-            writable = self._loop.create_future()
-            self.when_writable(setter(writable))
-            await writable
-            if self.gone:
-                raise ClientDisconnected("the client has left")
-
-    def when_writable(self, callback: Callable[[], None]) -> None:
-        if self._is_full and not self.gone:
-            self._on_writable = callback
-        else:
-            callback()
+            self._watch().task = self._loop.create_task(self._send_pieces(body))
 
     def end(self) -> None:
         if self._is_late():
@@ -280,46 +243,19 @@ class HostedExchange:
     # The request's content.
 
     @property
+    def is_read(self) -> bool:
+        """Does somebody wait for content?"""
+        watchers = self._watchers
+        return watchers is not None and bool(watchers.on_readable or watchers.on_complete)
+
+    @property
     def expects_continue(self) -> bool:
         return not self.gone and self._incoming.expects_continue
 
-    async def receive(self) -> None:
-        await self._incoming.receive()
+    def _want(self) -> None:
+        self._incoming.want()
 
-    async def complete(self) -> None:
-        await self._incoming.complete()
-
-    def when_readable(self, callback: Callable[[], None]) -> None:
-        self._incoming.when_readable(callback)
-
-    def when_complete(self, callback: Callable[[], None]) -> None:
-        self._incoming.when_complete(callback)
-
-    def broken(self, error: ProtocolError) -> None:
-        """The rest of the content will not come, or is not wanted: say so if that is still possible."""
-        if self.gone:
-            return
-        self._incoming.fail(error)
-        if not self.started:
-            self.respond(self.host.refuse(error))
-
-    def restart(self) -> None:
-        if self.gone or self.started:
-            self._check_late()
-            return
-        self._hooks.clear()
-        self.host.dispatch(self)
-
-    # Observers and hooks.
-
-    def on_close(self, observer: CloseObserver) -> None:
-        if self.ended or self.disconnected:
-            observer(ClientDisconnected("the client has left") if self.disconnected else None)
-        else:
-            self._observers.append(observer)
-
-    def before_head(self, hook: HeadHook) -> None:
-        self._hooks.append(hook)
+    # Hooks.
 
     def encode_by(self, choice: EncodingChoice | None) -> None:
         """Answers are left uncoded: content coding is the host's, or that of what stands before it."""
@@ -331,7 +267,7 @@ class HostedExchange:
             try:
                 waiting = hook(status, headers)
             except BaseException:
-                self._hooks.remove(hook)  # or no error page could be sent either
+                self._watch().hooks.remove(hook)  # or no error page could be sent either
                 raise
             if waiting is not None:
                 return waiting
@@ -366,10 +302,11 @@ class HostedExchange:
             self._say(held)
 
     def _hook_failed(self, error: Exception) -> None:
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        hooks = self._watch().hooks
+        if self._hook in hooks:
+            hooks.remove(self._hook)
         else:
-            self._hooks.clear()  # they make what cannot be sent: an error page needs no more of it
+            hooks.clear()  # they make what cannot be sent: an error page needs no more of it
         if self.gone:
             logger.error("a hook of %s failed after the client had left", self.request, exc_info=error)
             return
@@ -387,8 +324,8 @@ class HostedExchange:
                 self.end()
             else:
                 self.write(data)
-        if not self.gone and not self._is_full:
-            self._tell_writable()
+        if not self.gone:
+            self._resume()
 
     # Inside: out.
 
@@ -398,7 +335,7 @@ class HostedExchange:
         self.status = status
         length = 0 if status == 205 else block.length
         self._discards = status in BODILESS or self.request.method == "HEAD"
-        self._left = _UNKNOWN if self._discards else length
+        self._left = UNKNOWN if self._discards else length
         fields = list(_raw_fields(block.lines))
         if length >= 0 and status not in BODILESS:
             fields.append((b"content-length", b"%d" % length))
@@ -433,8 +370,7 @@ class HostedExchange:
         body = message.get("body")
         if body:
             self._queued -= len(body)
-        if not self._is_full:
-            self._tell_writable()
+        self._resume()
 
     @property
     def _is_full(self) -> bool:
@@ -450,24 +386,6 @@ class HostedExchange:
     def _check_late(self) -> None:
         if (self.ended or self.started) and not (self.disconnected or self._overflowed):
             raise ExchangeStateError("expected one answer to a request, got more after its head or end")
-
-    async def _send_content(self, body: Content) -> None:
-        """Send an iterable as it yields, no faster than the host takes it; close it whatever happens."""
-        try:
-            if self._held is not None:
-                await self.drain()
-            if not (self.gone or self._discards):
-                async for data in pieces_of(body):
-                    if not self.write(data):
-                        await self.drain()
-                    if self.ended:  # more than was announced: the rest is not even asked for
-                        return
-            if not self.gone:
-                self.end()
-        except Exception as error:  # noqa: BLE001  # the iterable is the application's code
-            self._broke_off(error)
-        finally:
-            await close(body)
 
     def _broke_off(self, error: Exception) -> None:
         """The iterable failed: the site may still answer with an error page if nothing has left."""
@@ -490,23 +408,18 @@ class HostedExchange:
         """Nothing more will be said: tell whoever wants to know, and let nobody wait for ever."""
         if self.host.log is not None:
             self.host.log(self)
-        observers, self._observers = self._observers, []
-        for observer in observers:
-            try:
-                observer(error)
-            except Exception:  # the observer is the application's code
-                logger.exception("an observer of %s failed", self.request)
-        self._incoming.release()
-        self._tell_writable()
+        self._tell_observers(error)
+        if self._watchers is not None:
+            self._watchers.release()
         if self.request.body is not EMPTY:
             self.request.release()
         self.request.exchange = ENDED
         self._wake()
 
-    def _tell_writable(self) -> None:
-        if self._on_writable is not None:
-            callback, self._on_writable = self._on_writable, None
-            callback()
+    def _resume(self) -> None:
+        """Let whoever waits to write go on, if there is room."""
+        if self._watchers is not None and not self._is_full:
+            self._watchers.tell_writable()
 
 
 def _amended(headers: Headers, block: FieldBlock) -> FieldBlock:

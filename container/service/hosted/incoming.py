@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from container.channel.base import UNREAD_MAX
-from container.channel.content import setter
 from container.message.errors import ClientDisconnected, ProtocolError
 
 if TYPE_CHECKING:
@@ -24,13 +23,13 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 
 
 class Incoming:
-    """What comes in for one exchange, and who waits for it.
+    """What comes in for one exchange. Who waits for it is known there.
 
     `on_demand`: the host's only thread reads, so it must not be made to wait for content that nobody wants.
     """
 
     __slots__ = (
-        "_body", "_exchange", "_listener", "_loop", "_on_complete", "_on_demand", "_on_readable", "_receive", "_wanted",
+        "_body", "_exchange", "_listener", "_loop", "_on_demand", "_receive", "_wanted",
         "expects_continue",
     )  # fmt: skip
 
@@ -41,8 +40,6 @@ class Incoming:
         self._loop = asyncio.get_running_loop()
         self._body = exchange.request.body
         self.expects_continue = _expects_continue(exchange.request)
-        self._on_complete: Callable[[], None] | None = None
-        self._on_readable: Callable[[], None] | None = None
         self._wanted: asyncio.Future[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -56,74 +53,14 @@ class Incoming:
         if self._listener is not None:
             self._listener.cancel()
 
-    # Readers.
-
-    async def receive(self) -> None:
-        body = self._body
-        if body.held or body.complete:
-            return
-        if body.error is not None:
-            raise body.error
-        if self._exchange.gone:
-            raise ClientDisconnected("the exchange is over")
-        readable = self._loop.create_future()
-        self.when_readable(setter(readable))
-        await readable
-
-    async def complete(self) -> None:
-        body = self._body
-        host = self._exchange.host
-        while not body.complete:
-            if body.error is not None:
-                raise body.error
-            if self._exchange.gone:
-                raise ClientDisconnected("the exchange is over")
-            body.spool(host.limits.spool_memory, host.quota)
-            progress = self._loop.create_future()
-            self._on_readable = setter(progress)
-            self._want()
-            await progress
-
-    def when_readable(self, callback: Callable[[], None]) -> None:
-        body = self._body
-        if self._exchange.gone or body.held or body.complete or body.error is not None:
-            callback()
-            return
-        self._on_readable = callback
-        self._want()
-
-    def when_complete(self, callback: Callable[[], None]) -> None:
-        body = self._body
-        host = self._exchange.host
-        if body.complete:
-            callback()
-        elif not self._exchange.gone and body.error is None:
-            self._on_complete = callback
-            try:
-                body.spool(host.limits.spool_memory, host.quota)
-            except ProtocolError as error:
-                self._exchange.broken(error)
-                return
-            self._want()
-
-    def fail(self, error: Exception) -> None:
-        """The rest will not come, or is not wanted."""
-        self._body.fail(error)
-        self.release()
-
-    def release(self) -> None:
-        """Let nobody wait any longer."""
-        self._on_complete = None
-        self._tell_readable()
-
-    # The host.
-
-    def _want(self) -> None:
+    def want(self) -> None:
         """Somebody reads: have the listener go on."""
         self.expects_continue = False
         self.begin()
         if self._wanted is not None and not self._wanted.done():
             self._wanted.set_result(None)
+
+    # The host.
 
     async def _listen(self) -> None:
         """Take what comes from the host: content as far as it is wanted, then the news that the client has left."""
@@ -150,7 +87,7 @@ class Incoming:
 
     def _is_wanted(self) -> bool:
         """Read on?"""
-        if self._on_readable is not None or self._on_complete is not None or self._body.is_kept:
+        if self._exchange.is_read or self._body.is_kept:
             return True
         return not (self._on_demand or self.expects_continue) and self._body.held <= UNREAD_MAX
 
@@ -174,16 +111,7 @@ class Incoming:
                 self._exchange.lost(came)
                 return
             body.finish([])
-        if self._on_complete is None:
-            self._tell_readable()
-        elif body.complete:
-            callback, self._on_complete = self._on_complete, None
-            callback()
-
-    def _tell_readable(self) -> None:
-        if self._on_readable is not None:
-            callback, self._on_readable = self._on_readable, None
-            callback()
+        self._exchange.content_arrived()
 
 
 def _expects_continue(request: "Request") -> bool:
