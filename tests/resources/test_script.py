@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container import Sessions
 from container.resources.script import Registry, ResourceScript, Scripts
 from container.testing import Client
 from container.tree.resource import Resource
@@ -369,6 +370,22 @@ def test_the_registry_in_both_spellings() -> None:
     registry.unsetComponent(again)
     assert dict(registry) == {"text": 2}
     assert registry.get_or_make("list", list) is registry.get_or_make("list", list)
+
+
+def test_a_script_counts_the_visits_of_each_visitor(write: Write) -> None:
+    """SC-05: in the session instead of the registry."""
+    path = write(
+        "from container import Resource, Response\n"
+        "class Visits(Resource):\n    is_leaf = True\n    def get(self, request):\n"
+        "        request.session['visits'] = request.session.get('visits', 0) + 1\n"
+        "        return Response.text(str(request.session['visits']))\n"
+        "resource = Visits()\n"
+    )
+    site = Site(ResourceScript(path), sessions=Sessions())
+    with Client(site) as client:
+        assert [client.get("/").text for _ in range(2)] == ["1", "2"]
+        client.cookies.clear()  # somebody else
+        assert [client.get("/").text for _ in range(2)] == ["1", "2"]
 
 
 # Nobody waits.
