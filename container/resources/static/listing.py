@@ -148,7 +148,11 @@ def _heading(column: str, *, is_current: bool, descending: bool) -> str:
     order = "desc" if is_current and not descending else "asc"
     arrow = (" ▾" if descending else " ▴") if is_current else ""
     style = "" if column == "name" else ' class="n"'
-    return f'<th{style}><a href="?sort={column}&amp;order={order}">{column.capitalize()}</a>{arrow}'
+    if is_current:
+        style += f' aria-sort="{"descending" if descending else "ascending"}"'
+    return (
+        f'<th scope="col"{style}><a href="?sort={column}&amp;order={order}">{column.capitalize()}</a>{arrow}'
+    )
 
 
 def _size(size: int) -> str:
