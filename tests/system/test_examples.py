@@ -61,6 +61,11 @@ ANSWERS: Final = {
         "/time": "Server time",
         "/healthz": '"status":"ok"',
     },
+    "shop/": {
+        "/": "Put Green tea into the basket",
+        "/api/basket/": '{"count":0,"cents":0,"lines":[]}',
+        "/checkout": "Your basket is empty.",
+    },
     "visitors.rpy": {"/": "visitor number 1", "/?again": "visitor number 2", "/a/b": "visitor number 3"},
     "djangosite/": {
         "/": "No notes yet",
