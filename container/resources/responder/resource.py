@@ -126,6 +126,9 @@ class FastCGIProcessor:
     def __call__(self, path: str, files: Tree) -> Resource:
         return _Script(self.responder, script_variables(path, files.path))
 
+    async def start(self) -> None:
+        """Connections are made by the first requests."""
+
     async def stop(self) -> None:
         await self.responder.stop()
 
