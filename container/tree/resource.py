@@ -75,11 +75,19 @@ class Resource:
         return dict(self._children or {})
 
     def walk(self, path: str = "") -> "Iterator[tuple[str, Resource]]":
-        """Every mounted resource below this one with its path, depth first."""
-        for name, child in (self._children or {}).items():
+        """Every mounted resource below this one with its path, depth first.
+
+        One that is mounted at several places comes as often; below itself it is not looked at again.
+        """
+        return self._walk(path, ())
+
+    def _walk(self, path: str, above: "tuple[Resource, ...]") -> "Iterator[tuple[str, Resource]]":
+        above += (self,)
+        for name, child in self.children.items():
             below = f"{path}/{name}"
             yield below, child
-            yield from child.walk(below)
+            if not any(child is each for each in above):
+                yield from child._walk(below, above)
 
     def child(self, name: str, request: Request) -> "Resource | Awaitable[Resource | None] | None":
         """The child for a segment that nothing is mounted at; None means 404. May be async."""

@@ -6,7 +6,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 
 import logging
 from asyncio import CancelledError, Task, get_running_loop
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextvars import copy_context
 from importlib import import_module
 from inspect import isawaitable
@@ -156,9 +156,6 @@ class Site(Resource):
     @property
     def children(self) -> dict[str, Resource]:
         return self.root.children
-
-    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
-        return self.root.walk(path)
 
     def enter(self, request: Request) -> Resource:
         """Take over from the outer site."""

@@ -1,6 +1,6 @@
 """A resource around another one: takes its place in the tree and passes everything on."""
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 
 from container.message.request import Request
 from container.tree.resource import Resource
@@ -28,6 +28,3 @@ class Wrapper(Resource):
     @property
     def children(self) -> dict[str, Resource]:
         return self.inner.children
-
-    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
-        return self.inner.walk(path)

@@ -9,6 +9,7 @@ import pytest
 from container.message.response import Response
 from container.testing import Client
 from container.tree.resource import Resource
+from container.tree.site import Site
 
 
 class Page(Resource):
@@ -103,6 +104,18 @@ def test_what_is_mounted_can_be_listed_and_the_list_is_a_copy() -> None:
     assert dict(root.walk()) == {"/a": root.children["a"], "/a/b": page, "/a/": index, "/c": other}
     root.children.clear()
     assert list(root.children) == ["a", "c"]
+
+
+def test_a_tree_that_is_mounted_in_itself_has_an_end() -> None:
+    root, page = Resource(), Page()
+    root.mount("page", page)
+    root.mount("again", page)
+    root.mount("self", root)
+    root.mount("site", Site(root))
+    paths = [path for path, _ in root.walk()]
+    assert paths[:4] == ["/page", "/again", "/self", "/site"]
+    assert "/site/site" in paths
+    assert "/site/site/page" not in paths
 
 
 def test_what_is_mounted_while_serving_counts_from_the_next_request() -> None:
