@@ -19,10 +19,11 @@ from click.core import ParameterSource
 
 from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint
 from container.cli.options import PARAMETERS
-from container.config.build import Settings, Source, build
+from container.config.build import build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.mounts import ConfigProblem
 from container.config.scripts import Scripts
+from container.config.settings import Settings, Source
 from container.message.limits import Limits
 from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run

@@ -12,10 +12,11 @@ import click
 
 from container import __version__
 from container.channel.endpoints import Endpoint, parse_endpoint
-from container.config.build import KINDS, Settings
 from container.config.encoders import parse_encoders
 from container.config.importer import nearest_name
+from container.config.kinds import KINDS
 from container.config.scripts import Scripts
+from container.config.settings import Settings
 from container.message.encoding import Encoder
 from container.message.fields import CONTENT_LENGTH, Pair, encode_fields
 from container.message.limits import Limits, Timeouts

@@ -15,7 +15,7 @@ import container
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.cli import main as cli
 from container.cli import options
-from container.config.build import KINDS
+from container.config.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,10 +21,12 @@ from container import (
     WSGIResource,
 )
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
-from container.config import build as module
-from container.config.build import Settings, Source, build, resource_of
+from container.config import kinds as module
+from container.config.build import build, site_of
 from container.config.importer import ImportProblem
+from container.config.kinds import resource_of
 from container.config.mounts import ConfigProblem, Welcome, parse_mounts
+from container.config.settings import Settings, Source
 from container.config.tac import MODULE_NAME
 from container.message.limits import Limits, Timeouts
 from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
@@ -48,6 +51,7 @@ shop.serve(site, 81)
 class Page(Resource): ...
 from http.server import BaseHTTPRequestHandler
 class Old(BaseHTTPRequestHandler): ...
+def of_kind(argument, settings): return Page()
 """,
     "scripts/x.rpy": "resource = 1",
     "as.asis": "Status: 299\n\n",
@@ -194,11 +198,11 @@ def test_settings_that_were_not_given_leave_a_ready_made_site_alone() -> None:
         Resource(), headers={"A": "0"}, display_tracebacks=True, access_log=own,
         limits=Limits(body=5), timeouts=Timeouts(keep_alive=4),
     )  # fmt: skip
-    assert module.site_of(site, "x", Settings(access_log=other)) is site
+    assert site_of(site, "x", Settings(access_log=other)) is site
     assert site.log is own
     assert (site.limits, site.timeouts) == (Limits(body=5), Timeouts(keep_alive=4))
     assert site.display_tracebacks
-    assert module.site_of(site, "x", Settings(limits={"fields": 6}, override_log=True)) is site
+    assert site_of(site, "x", Settings(limits={"fields": 6}, override_log=True)) is site
     assert site.log is None
     assert site.limits == Limits(body=5, fields=6)
 
@@ -209,7 +213,7 @@ def test_headers_of_a_ready_made_site_come_from_a_site_around_it() -> None:
         Resource(), headers={"A": "0"}, error_pages={404: page},
         limits=Limits(body=5), timeouts=Timeouts(head=4),
     )  # fmt: skip
-    outer = module.site_of(site, "x", Settings(headers=(("X", "1"),), display_tracebacks=True))
+    outer = site_of(site, "x", Settings(headers=(("X", "1"),), display_tracebacks=True))
     assert (outer.root, outer.headers.items(), site.headers.items()) == (site, [("X", "1")], [("A", "0")])
     assert (outer.limits, outer.timeouts, outer.error_pages) == (site.limits, site.timeouts, {404: page})
     assert outer.display_tracebacks
@@ -253,13 +257,28 @@ def test_a_new_kind_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resource.text == "a:b"
 
 
+def test_a_plugin_brings_kinds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("text", "hello:of_kind", module.GROUP),
+        EntryPoint("odd", "hello:none", module.GROUP),
+    ]
+    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    assert type(resource_of("text:a", Settings())).__name__ == "Page"
+    with pytest.raises(ConfigProblem, match='after "text:", got nothing'):
+        resource_of("text:", Settings())
+    with pytest.raises(ConfigProblem, match="uwsgi, text, odd or \"module:name\" to mount, got 'txt:a'"):
+        resource_of("txt:a", Settings())
+    with pytest.raises(ImportProblem, match="expected the kind 'odd', got none"):
+        resource_of("odd:a", Settings())
+
+
 def test_sessions_are_put_around_the_root(tmp_path: Path) -> None:
     settings = Settings(sessions=f"sqlite:{tmp_path}/s.db")
-    site = module.site_of(Resource(), "x", settings)
+    site = site_of(Resource(), "x", settings)
     assert isinstance(site.root, Sessions)
     assert isinstance(site.root.store, SQLiteStore)
     with pytest.raises(ConfigProblem, match="expected memory, sqlite:PATH or redis://"):
-        module.site_of(Resource(), "x", Settings(sessions="disk"))
+        site_of(Resource(), "x", Settings(sessions="disk"))
 
 
 # Scripts and what is older.

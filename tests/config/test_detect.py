@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from container.config.build import Settings, as_resource
 from container.config.detect import check_asgi, check_wsgi, interface_of
 from container.config.importer import ImportProblem
+from container.config.objects import as_resource
+from container.config.settings import Settings
 from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.testing import Client

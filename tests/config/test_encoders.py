@@ -9,10 +9,11 @@ import pytest
 
 from container import Resource, Site
 from container.config import encoders as module
-from container.config.build import Settings, Source, build
+from container.config.build import build
 from container.config.encoders import parse_encoders
 from container.config.importer import ImportProblem
 from container.config.mounts import ConfigProblem
+from container.config.settings import Settings, Source
 from container.encoders import brotli
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.config.build import Settings, Source, build
+from container.config.build import build
 from container.config.mounts import ConfigProblem
+from container.config.settings import Settings, Source
 from container.testing import Client
 from container.tree.site import Site
 

@@ -1,0 +1,61 @@
+"""What the user gave, as values: what is to be served, and what holds for all of it. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from container.config.scripts import Scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from container.message.encoding import Encoder
+    from container.message.exchange import Exchange
+    from container.message.fields import Pair
+    from container.resources.asgi.lifespan import LifespanMode
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all that is built.
+
+    `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`: of each ASGI application;
+    `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
+    every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
+    those a site has. `index` is of every directory that is named, `listing` of a root that is one.
+    `access_log` is for sites that have none; with `override_log` for all of them.
+    `sessions` is the store of sessions around every site, as `make_store` takes it.
+    """
+
+    threads: int = 8
+    queue_limit: int = 1000
+    lifespan: LifespanMode = "auto"
+    request_timeout: float | None = None
+    index: tuple[str, ...] = ("index.html",)
+    listing: bool = True
+    headers: tuple[Pair, ...] = ()
+    encoders: tuple[Encoder, ...] = ()
+    display_tracebacks: bool = False
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    access_log: Callable[[Exchange], None] | None = None
+    override_log: bool = False
+    sessions: str | None = None
+    scripts: Scripts = field(default_factory=Scripts)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be served, as the user spelt it: at most one of the first six, and mounts before it."""
+
+    app: str | None = None
+    wsgi: str | None = None
+    asgi: str | None = None
+    path: str | None = None
+    tac: str | None = None
+    cgi: str | None = None
+    script: str | None = None
+    factory: bool = False
+    mounts: Sequence[str] = ()
+    cgi_bins: Sequence[str] = ()
