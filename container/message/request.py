@@ -16,7 +16,8 @@ from container.message.headers import Headers
 
 if TYPE_CHECKING:
     from container.message.exchange import Exchange
-    from container.message.forms import FormData, FormLimits, Params
+    from container.message.form_data import FormData, Params
+    from container.message.form_limits import FormLimits
     from container.message.session import Session
     from container.message.url import URLs
 
@@ -301,7 +302,8 @@ class Request:
         """
         lazy = self._cache()
         if "form" not in lazy:
-            from container.message.forms import FormLimits, FormParser
+            from container.message.form_limits import FormLimits
+            from container.message.forms import FormParser
 
             parser = FormParser(self.headers.get("content-type") or "", limits=limits or FormLimits())
             await self._complete()

@@ -12,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.message.errors import HTTPError
-from container.message.forms import (
-    FormData,
-    FormError,
-    FormLimits,
-    FormParser,
-    MultiMapping,
-    Params,
-    UploadedFile,
-    parse_query,
-)
+from container.message.form_data import FormData, MultiMapping, Params, UploadedFile
+from container.message.form_limits import FormError, FormLimits
+from container.message.forms import FormParser, parse_query
 from container.message.headers import Headers
 
 URLENCODED = "application/x-www-form-urlencoded"

@@ -6,7 +6,7 @@ import pytest
 from container.message.body import EMPTY, Body
 from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError
-from container.message.forms import FormError, FormLimits
+from container.message.form_limits import FormError, FormLimits
 from container.message.request import Request, decode_segment, split_authority
 
 T = TypeVar("T")
