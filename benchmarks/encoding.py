@@ -39,9 +39,13 @@ http {{
 """
 OURS = """
 from pathlib import Path
-from container import Application, Data, Encoded, Gzip, Resource
+from container import Application, Encoded, Gzip, Resource, Response
+content = Path({page!r}).read_bytes()
+class Page(Resource):
+    def get(self, request):  # anew for each request: what is mounted as data would be encoded once
+        return Response(content, content_type="application/json")
 root = Resource()
-root.mount("page.json", Encoded(Data(Path({page!r}).read_bytes(), "application/json"), [Gzip(level={level})]))
+root.mount("page.json", Encoded(Page(), [Gzip(level={level})]))
 application = Application("bench")
 application.serve(root, "tcp:{port}:interface=127.0.0.1")
 """

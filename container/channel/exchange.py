@@ -116,7 +116,7 @@ class H1Exchange(H1Answer):
             self._finish(channel)
             return
         if block.length < 0 and (body or self.request.method != "HEAD"):
-            block = FieldBlock(block.fields, block.lines, block.kinds, len(body))
+            block = block.sized(len(body))
         watchers, channel = self._watchers, self._channel
         is_changed = watchers is not None and (watchers.hooks or watchers.encoding is not None)
         if is_changed and watchers is not None and channel is not None and not self.started:

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Final
 
 from container.channel.content import forget
-from container.message.encoding import Compressor, EncodingChoice
+from container.message.encoding import Compressor, Encoder, EncodingChoice
 from container.message.errors import HTTPError
 from container.message.exchange import HeadHook
-from container.message.fields import FieldBlock, encode_fields
+from container.message.fields import FieldBlock, LastingBlock, encode_fields
 from container.message.headers import Headers
 from container.message.response import Content
 
@@ -41,8 +41,9 @@ class Output:
     """
 
     __slots__ = (
-        "_announced", "_block", "_channel", "_choice", "_compressor", "_content", "_ended", "_exchange", "_headers",
-        "_hook", "_hooks", "_is_whole", "_next_hooks", "_pieces", "_reason", "_status", "_taken", "held",
+        "_announced", "_block", "_channel", "_choice", "_compressor", "_content", "_encoder", "_ended", "_exchange",
+        "_headers", "_hook", "_hooks", "_is_whole", "_lasting", "_next_hooks", "_pieces", "_reason", "_status", "_taken",
+        "held",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,9 @@ class Output:
         self._next_hooks = iter(list(hooks))
         self._hook: HeadHook | None = None
         self._choice = choice
+        self._encoder: Encoder | None = None
+        # Where what is encoded now may be found the next time.
+        self._lasting = block if isinstance(block, LastingBlock) else None
         self._compressor: Compressor | None = None
         self._is_whole = False
         self._announced = -1  # content that is encoded, in bytes
@@ -101,7 +105,7 @@ class Output:
             return
         if self._compressor is not None and self._is_whole:
             try:
-                self._replace_whole(_whole(self._compressor, body))
+                self._keep_whole(_whole(self._compressor, body))
             except BaseException:
                 self._exchange.encode_by(None)  # an error page can do without
                 raise
@@ -164,13 +168,17 @@ class Output:
     def _choose(self) -> None:
         """The fields are final but for those of the coding."""
         request, known = self._exchange.request, self._block.length
+        encoder = coded = None
         try:
-            encoder = None
             if self._choice is not None:
                 encoder = self._choice.choose(request, self._status, self._headers, known)
-            if encoder is not None and request.method != "HEAD":
-                self._compressor = encoder.make()
-                self._announced = known
+            if encoder is not None:
+                if self._is_whole and self._lasting is not None:
+                    coded = self._lasting.coded(encoder)
+                if coded is None and request.method != "HEAD":
+                    self._encoder = encoder
+                    self._compressor = encoder.make()
+                    self._announced = known
         except BaseException:
             self._exchange.encode_by(None)  # an error page can do without
             raise
@@ -179,6 +187,8 @@ class Output:
             self._block.length = -1
         elif self._block.length < 0:
             self._block.length = known  # without being a field
+        if coded is not None:
+            self._replace_whole(coded)
 
     def _send_head(self) -> None:
         self._exchange.send_head(self._status, self._block, self._reason)
@@ -239,6 +249,12 @@ class Output:
         self._pieces = deque([coded])
         self._block.length = len(coded)
 
+    def _keep_whole(self, coded: bytes) -> None:
+        """The same, of content that may come again."""
+        if self._lasting is not None:
+            self._lasting.keep(self._encoder, coded)
+        self._replace_whole(coded)
+
     # What takes time.
 
     def _hold(self, waiting: Awaitable[None] | None) -> None:
@@ -264,7 +280,7 @@ class Output:
                     return
                 self._choose()
             if self._compressor is not None and self._is_whole:
-                self._replace_whole(await self._in_thread(_whole, b"".join(self._pieces)))
+                self._keep_whole(await self._in_thread(_whole, b"".join(self._pieces)))
             if exchange.gone:
                 return
             self._send_head()

@@ -47,6 +47,7 @@ _NO_TRAILERS = frozenset(
 )
 _PRIVATE = (b"set-cookie", b"authorization", b"location", b"etag")
 _INTERNED_MAX = 1024
+_CODINGS_MAX = 8
 _INTERNED_SIZE = 256
 
 _lines: dict[Pair, tuple[bytes, int, int]] = {}
@@ -70,6 +71,37 @@ class FieldBlock:
         self.kinds = kinds
         self.length = length
         self.fits = -1
+
+    def sized(self, length: int) -> "FieldBlock":
+        """The same for content of `length` bytes."""
+        return FieldBlock(self.fields, self.lines, self.kinds, length)
+
+
+class LastingBlock(FieldBlock):
+    """Of a whole answer that is given again and again: keeps what its content was encoded to."""
+
+    __slots__ = ("_codings",)
+
+    def __init__(self, fields: Sequence[Pair], lines: bytes, kinds: int, length: int) -> None:
+        super().__init__(fields, lines, kinds, length)
+        self._codings: list[tuple[object, bytes]] = []
+
+    def sized(self, length: int) -> "LastingBlock":
+        block = LastingBlock(self.fields, self.lines, self.kinds, length)
+        block._codings = self._codings
+        return block
+
+    def coded(self, encoder: object) -> bytes | None:
+        """The content as `encoder` has made it."""
+        for known, content in self._codings:
+            if known is encoder:
+                return content
+        return None
+
+    def keep(self, encoder: object, content: bytes) -> None:
+        if len(self._codings) >= _CODINGS_MAX:
+            self._codings.clear()
+        self._codings.append((encoder, content))
 
 
 def encode_fields(fields: Sequence[Pair]) -> FieldBlock:

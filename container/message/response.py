@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Self
 
-from container.message.fields import FieldBlock
+from container.message.fields import FieldBlock, LastingBlock
 from container.message.file_body import FileBody
 from container.message.headers import Headers, HeaderSource
 from container.message.status import check_status
@@ -60,9 +60,15 @@ class Response:
         """The encoded header section. Raises ValueError when a field cannot go to the wire."""
         block = self.headers.freeze()
         if isinstance(self.body, FileBody) and block.length < 0:
-            block = FieldBlock(block.fields, block.lines, block.kinds, self.body.count)
+            block = block.sized(self.body.count)
         self.sealed = block
         return block
+
+    def keep_codings(self) -> None:
+        """Freeze it, for it is given again and again: what its content is encoded to is kept as long as it is."""
+        assert isinstance(self.body, bytes), "content that is there"
+        block = self.headers.freeze()
+        self.sealed = LastingBlock(block.fields, block.lines, block.kinds, block.length)
 
     def copy(self) -> "Response":
         """An equal response that can still be changed."""

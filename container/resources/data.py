@@ -26,7 +26,7 @@ class Data(Resource):
         self._response.headers.add("ETag", self.etag)
         self._response.headers.add(*ACCEPT_RANGES)
         self._content = raw
-        self._response.block()  # an illegal type is an error now, not with every request
+        self._response.keep_codings()  # and an illegal type is an error now, not with every request
         self._not_modified = not_modified(self._response.headers)
 
     def child(self, name: str, request: Request) -> Resource | None:

@@ -53,7 +53,7 @@ class Entry:
         self.until = 0.0
         length = [] if body else [("Content-Length", "0")]  # or an answer to HEAD would not have it
         self.full = Response(body, 200, [*fields, *length])
-        self.full.block()
+        self.full.keep_codings()
         self.same = not_modified(self.full.headers)
         self.same.block()
 
