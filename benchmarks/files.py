@@ -38,6 +38,8 @@ CASES: dict[str, tuple[str, str | None, int]] = {
     "10 MiB": ("/10m.bin", None, 4),
     "304": ("/1k.html", _SINCE, 32),
 }
+# Of these container also answers with a sidecar of the same size, in place of a file twice as large.
+SIDECARS = ("1 KiB", "100 KiB", "10 MiB")
 # The most that a ratio of container to a peer may be.
 TARGETS = {
     ("nginx", "1 KiB"): 1.0,
@@ -80,12 +82,17 @@ def make_tree(folder: Path) -> Path:
     """The files to serve. The index is what a starting server is asked for."""
     tree = folder / "tree"
     tree.mkdir()
-    for name, content in {
+    (tree / "side").mkdir()
+    files = {
         "index.html": b"Hello World!",
         "1k.html": b"x" * 1024,
         "100k.html": b"x" * 100 * 1024,
         "10m.bin": b"x" * 10 * 1024 * 1024,
-    }.items():
+    }
+    for case in SIDECARS:
+        name = CASES[case][0].removeprefix("/")
+        files |= {f"side/{name}": files[name] * 2, f"side/{name}.gz": files[name]}
+    for name, content in files.items():
         (tree / name).write_bytes(content)
         os.utime(tree / name, (PAST, PAST))
     return tree
@@ -114,8 +121,12 @@ def commands(folder: Path, tree: Path, venv: Path | None) -> dict[str, tuple[int
     return found
 
 
-def measure(server: Server, case: str, seconds: float, cores: tuple[int, int]) -> dict[str, float]:
+def measure(
+    server: Server, case: str, seconds: float, cores: tuple[int, int], *, sidecar: bool = False
+) -> dict[str, float]:
     path, field, connections = CASES[case]
+    if sidecar:
+        path, field = f"/side{path}", "Accept-Encoding: gzip"
     before_s = server.cpu_s()
     load = run_load(
         server.port, connections=connections, seconds=seconds, core=cores[1], path=path, field=field
@@ -147,6 +158,9 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Samples]:
                     sample = measure(server, case, arguments.seconds, cores)
                     samples[case].setdefault(name, {})[number] = sample
                     print(f"[{number + 1}] {case:8} {name:10} {sample['cpu_us']:9.1f} µs", file=sys.stderr)
+                    if name == "container" and case in SIDECARS:
+                        sample = measure(server, case, arguments.seconds, cores, sidecar=True)
+                        samples[case].setdefault("sidecar", {})[number] = sample
     return samples
 
 

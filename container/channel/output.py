@@ -42,8 +42,8 @@ class Output:
 
     __slots__ = (
         "_announced", "_block", "_channel", "_choice", "_compressor", "_content", "_encoder", "_ended", "_exchange",
-        "_headers", "_hook", "_hooks", "_is_whole", "_lasting", "_next_hooks", "_pieces", "_reason", "_status", "_taken",
-        "held",
+        "_headers", "_hook", "_hooks", "_is_whole", "_lasting", "_next_hooks", "_pieces", "_reason", "_status",
+        "_taken", "held",
     )  # fmt: skip
 
     def __init__(
