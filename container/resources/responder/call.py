@@ -131,7 +131,10 @@ class ResponderCall:
 
     def _take(self, data: bytes) -> None:
         exchange, reader = self.exchange, self._reader
-        if reader.complete or exchange.gone:
+        if reader.complete:
+            return
+        if exchange.gone:  # it had only closed its side when that was told
+            self._abandon()
             return
         content = reader.feed(data)
         reader.interim.clear()
@@ -179,7 +182,12 @@ class ResponderCall:
 
     def _client_closed(self, error: Exception | None) -> None:
         # One that has only closed its side still gets its answer.
-        if error is not None and self.exchange.gone and not self._done.done():
+        if error is not None and self.exchange.gone:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Nobody is there any more to be answered."""
+        if not self._done.done():
             self._stream.write(self._frame.abort())
             self._finish(None)
 
