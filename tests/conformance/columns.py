@@ -18,7 +18,7 @@ from __future__ import annotations
 import http.server
 import os
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,11 +28,13 @@ from container.resources.asis import AsIs
 from container.resources.cgi import CGIDirectory
 from container.resources.data import Data
 from container.resources.handler import HandlerResource
+from container.resources.responder import FastCGIResource
 from container.resources.script import Registry, ScriptDirectory, Scripts
 from container.resources.static import Files
 from container.resources.wsgi import WSGIResource
 from container.tree.resource import Resource
 from tests.leaf import Leaf
+from tests.responders import peer, responder
 from tests.scripts import warm_options
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container.message.request import Request
+    from tests.responders import Asked
     from tests.scripts import ScriptDirectory as Directory
 
 TEXT: Final = b"A line that comes again and again.\n" * 100
@@ -53,10 +56,12 @@ MANY: Final = 2000
 
 @dataclass
 class Stage:
-    """What a column works with: `scripts` for programs, `files` for whatever lies on the disk."""
+    """What a column works with: `scripts` for programs, `files` for whatever lies on the disk, `open` for what runs
+    until the end."""
 
     scripts: Directory
     files: Path
+    open: ExitStack
     left: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -203,6 +208,29 @@ resource = Leaf(lambda request: answer(stage, request))
 _BROKEN: Final = 'raise RuntimeError("as the test wants it")\n'
 
 
+def fastcgi(stage: Stage) -> Resource:
+    def respond(asked: Asked) -> None:
+        variables = asked.variables
+        name = variables["PATH_INFO"].removeprefix("/")
+        head = {"own": b"Status: 404\n", "sent": b"X-Sendfile: " + os.fsencode(stage.file) + b"\n"}.get(
+            name, b""
+        )
+        if name != "fail":
+            asked.say(head + b"Content-Type: text/plain\n\n")
+        if name == "visit":
+            told = [variables.get(f"CONTAINER_SESSION_{each}", "None") for each in ("ID", "USER")]
+            asked.say(" ".join([*told, PADDING]).encode())
+        elif name == "stream":
+            with closing(stage.endless()) as pieces:
+                for piece in pieces:
+                    asked.say(piece)
+        elif name != "fail":
+            asked.say(OWN if name == "own" else TEXT)
+        asked.end()
+
+    return FastCGIResource(stage.open.enter_context(peer(responder(respond))), session=True)
+
+
 def script(stage: Stage) -> Resource:
     """Python scripts in the tree, `.rpy` files in other words."""
     for name in ("page", "sent", "visit", "own", "fail", "stream"):
@@ -267,12 +295,17 @@ COLUMNS: Final[dict[str, Callable[[Stage], Resource]]] = {
     "asgi": asgi,
     "cgi": cgi,
     "cgi-warm": lambda stage: cgi(stage, warm=True, **warm_options()),
+    "fastcgi": fastcgi,
     "script": script,
     "handler": handler,
     "as-is": as_is,
 }
 # Those that find the session among their variables, and cannot change it.
-PROGRAMS: Final = ("cgi", "cgi-warm")
+PROGRAMS: Final = ("cgi", "cgi-warm", "fastcgi")
+# Those of which each request has a process.
+PROCESSES: Final = ("cgi", "cgi-warm")
+# What it is when one of them goes wrong before it has answered; 500 where nothing is said.
+FAILURES: Final = {"static": 404, "fastcgi": 502}
 # Those whose answer is a file: that they have let go of it is all that can be seen of them.
 ON_DISK: Final = {"static": "stream", "as-is": "stream.asis"}
 

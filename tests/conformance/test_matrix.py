@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,14 +21,23 @@ from container.sessions import Sessions
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
-from tests.conformance.columns import COLUMNS, FILE, ON_DISK, OWN, PROGRAMS, TEXT, Stage, holds
+from tests.conformance.columns import (
+    COLUMNS,
+    FAILURES,
+    FILE,
+    ON_DISK,
+    OWN,
+    PROCESSES,
+    PROGRAMS,
+    TEXT,
+    Stage,
+    holds,
+)
 from tests.leaf import MemoryLog, request
 from tests.scripts import is_running, script_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from container.message.request import Request
+    from collections.abc import Iterator
 
 # By row and column: why there is no such cell.
 CANNOT: Final = {
@@ -36,6 +46,7 @@ CANNOT: Final = {
     ("session", "handler"): "what was written for http.server knows a socket and no request of ours",
     ("ranges", "cgi"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "cgi-warm"): "a program has no way to hand over a file but X-Sendfile",
+    ("ranges", "fastcgi"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "script"): "what a script makes are native resources: that column's",
     ("ranges", "handler"): "a handler writes to a socket; it has X-Sendfile",
     ("ranges", "as-is"): "the file says itself what its answer is; it has X-Sendfile",
@@ -70,20 +81,16 @@ class Matrix:
         return [line.split('"')[1] + line.split('"')[2].rstrip() for line in new]
 
 
-def _page(text: str) -> Callable[[Request, Exception], Response]:
-    return lambda request, error: Response.text(text, 500)
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
     folder = tmp_path_factory.mktemp("matrix")
     root = Resource()
     stages: dict[str, Stage] = {}
     log = MemoryLog()
-    with script_directory() as scripts:
+    with script_directory() as scripts, ExitStack() as until_closed:
         for name, make in COLUMNS.items():
             (folder / name).mkdir()
-            stage = stages[name] = Stage(scripts, folder / name)
+            stage = stages[name] = Stage(scripts, folder / name, until_closed)
             stage.prepare()
             root.mount(name, SendfileFrom(make(stage), folder))
         site = Site(
@@ -92,7 +99,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
             sessions=Sessions(),
             access_log=log,
             headers={"X-Site": "ours"},
-            error_pages={500: _page("our 500"), 404: Response.text("our 404", 404)},
+            error_pages={
+                status: Response.text(f"our {status}", status) for status in {500, *FAILURES.values()}
+            },
         )
         with Client(site) as client:
             yield Matrix(client, stages, log)
@@ -238,7 +247,7 @@ def test_every_answer_is_one_line(matrix: Matrix, column: str) -> None:
     assert matrix.logged() == [
         f"GET /{column}/page?a=1 HTTP/1.1 200 {len(TEXT)}",
         f"GET /{column}/page HTTP/1.1 200 {len(encoded.body)}",
-        f"GET /{column}/fail HTTP/1.1 {404 if column == 'static' else 500} 7",
+        f"GET /{column}/fail HTTP/1.1 {FAILURES.get(column, 500)} 7",
     ]
 
 
@@ -254,8 +263,8 @@ def test_what_goes_wrong_gets_the_page_of_the_site(
     connection = matrix.client.connect()
     connection.send(request(f"/{column}/fail") + request(f"/{column}/page"))
     answer = connection.receive()
-    expected = (404, "our 404") if column == "static" else (500, "our 500")
-    assert (answer.status, answer.text) == expected
+    status = FAILURES.get(column, 500)
+    assert (answer.status, answer.text) == (status, f"our {status}")
     assert answer.headers["X-Site"] == "ours"
     assert connection.receive().body == TEXT
 
@@ -286,7 +295,7 @@ def test_a_client_that_leaves_is_noticed(
         first = b""
         while len(first) < 100:
             first += decoder.decompress(next(stream)) if coding == "gzip" else next(stream)
-    if column in PROGRAMS:
+    if column in PROCESSES:
         pid = int(first.split()[0])
         client.wait_until(lambda: not is_running(pid), "the end of the script")
     elif column in ON_DISK:

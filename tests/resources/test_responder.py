@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import socketserver
 import struct
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,103 +15,12 @@ from container.resources.responder import FastCGIResource, SCGIResource, UWSGIRe
 from container.testing import Client
 from container.tree.resource import Resource
 from tests.leaf import Leaf, request
+from tests.responders import Asked, peer, responder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 HELLO = b"Content-Type: text/plain\r\n\r\nhello"
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A peer that leaves is none."""
-
-
-@contextmanager
-def peer(serve: Callable[[Any], None]) -> Iterator[str]:
-    """Where `serve(connection)` is called for every connection, in a thread."""
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            serve(self)
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def pairs(data: bytes) -> dict[str, str]:
-    """FastCGI's names and values."""
-    found, at = {}, 0
-
-    def length() -> int:
-        nonlocal at
-        size = data[at]
-        if size < 128:
-            at += 1
-            return size
-        at += 4
-        return int(struct.unpack(">I", data[at - 4 : at])[0]) & 0x7FFF_FFFF
-
-    while at < len(data):
-        name, value = length(), length()
-        found[data[at : at + name].decode("latin-1")] = data[at + name : at + name + value].decode("latin-1")
-        at += name + value
-    return found
-
-
-class Asked:
-    """One request as a FastCGI responder has read it."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.id = 0
-        self.params = self.stdin = b""
-        reader = RecordReader()
-        kinds = []
-        while True:
-            data = connection.request.recv(65_536)
-            if not data:
-                raise ConnectionError
-            for kind, self.id, content in reader.feed(data):
-                kinds.append(kind)
-                if kind == fastcgi.PARAMS:
-                    self.params += content
-                elif kind == fastcgi.STDIN:
-                    self.stdin += content
-                    if not content:
-                        assert kinds[0] == fastcgi.BEGIN_REQUEST
-                        return
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return pairs(self.params)
-
-    def say(self, data: bytes, kind: int = fastcgi.STDOUT, *, request_id: int | None = None) -> None:
-        self.connection.request.sendall(
-            fastcgi.encode_stream(kind, self.id if request_id is None else request_id, data)
-        )
-
-    def end(self, status: int = 0) -> None:
-        self.say(struct.pack(">IB3x", 0, status), fastcgi.END_REQUEST)
-
-
-def responder(answer: Callable[[Asked], Any]) -> Callable[[Any], None]:
-    """Serves request after request of a connection with `answer`, which may end it by raising."""
-
-    def serve(connection: Any) -> None:
-        while True:
-            answer(Asked(connection))
-
-    return serve
 
 
 def mounted(address: str, kind: Any = FastCGIResource, **options: Any) -> Resource:
