@@ -25,6 +25,7 @@ from container.config.mounts import ConfigProblem
 from container.config.scripts import Scripts
 from container.config.settings import Settings, Source
 from container.message.limits import Limits
+from container.message.websocket import WebSocketOptions
 from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
 from container.tree.accesslog import AccessLog, JSONFormatter
@@ -163,6 +164,7 @@ def settings_of(
         threads=options["threads"],
         queue_limit=options["queue_limit"],
         lifespan=options["lifespan"],
+        websocket=websocket_of(options),
         request_timeout=options["request_timeout"],
         index=options["index"],
         listing=options["listing"],
@@ -185,6 +187,20 @@ def settings_of(
         ),
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
+
+
+def websocket_of(options: Mapping[str, Any]) -> WebSocketOptions:
+    try:
+        return WebSocketOptions(
+            max_message=options["ws_max_size"],
+            max_frame=options["ws_max_size"],
+            queue_messages=options["ws_max_queue"],
+            ping_interval=options["ws_ping_interval"],
+            ping_timeout=options["ws_ping_timeout"],
+            deflate=options["ws_per_message_deflate"],
+        )
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
 
 
 def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:

@@ -226,6 +226,26 @@ PARAMETERS: Final[list[click.Parameter]] = [
         help="Start and stop ASGI applications by the lifespan protocol: auto where they know it, on, off.",
     ),
     _option(
+        "--ws-max-size", type=Parsed("size", parse_size), metavar="SIZE",
+        default=spell_size(_settings.websocket.max_message), help="The largest message of a WebSocket, else 1009.",
+    ),
+    _option(
+        "--ws-max-queue", **_number(1, 100_000, _settings.websocket.queue_messages),
+        help="Messages of a WebSocket that may wait for the application; further ones wait in the network.",
+    ),
+    _option(
+        "--ws-ping-interval", type=Parsed("duration", parse_timeout), metavar="SECONDS",
+        default=f"{_settings.websocket.ping_interval:g}", help="Ping a WebSocket that was silent for so long, or off.",
+    ),
+    _option(
+        "--ws-ping-timeout", **_TIMED, default=f"{_settings.websocket.ping_timeout:g}",
+        help="How long a WebSocket may stay silent after a ping.",
+    ),
+    _flag(
+        "--ws-per-message-deflate/--no-ws-per-message-deflate", default=True,
+        help="Agree to compress the messages of WebSockets.",
+    ),
+    _option(
         "--request-timeout", type=Parsed("duration", parse_timeout), metavar="SECONDS", default="off",
         help="How long an application may take, else 504. Durations: 30, 500ms, 5m.",
     ),

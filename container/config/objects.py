@@ -63,6 +63,7 @@ def _asgi_resource(value: object, name: str, settings: Settings, *, told: bool =
     return ASGIResource(
         check_asgi(value, name, told=told),
         lifespan=settings.lifespan,
+        websocket=settings.websocket,
         request_timeout=settings.request_timeout,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from container.config.scripts import Scripts
+from container.message.websocket import DEFAULT_OPTIONS, WebSocketOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Settings:
     """What holds for all that is built.
 
-    `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`: of each ASGI application;
+    `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`, `websocket`: of each ASGI application;
     `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
     every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
     those a site has. `index` is of every directory that is named, `listing` of a root that is one.
@@ -31,6 +32,7 @@ class Settings:
     threads: int = 8
     queue_limit: int = 1000
     lifespan: LifespanMode = "auto"
+    websocket: WebSocketOptions = DEFAULT_OPTIONS
     request_timeout: float | None = None
     index: tuple[str, ...] = ("index.html",)
     listing: bool = True

@@ -130,6 +130,7 @@ MISTAKES = [
     (4, ["--asgi=hello:create_app"],
      "expected an ASGI application, called with (scope, receive, send), got 'hello:create_app' with () "
      '(is it a factory? add "()" to call it)'),
+    (2, ["--ws-ping-timeout=0", "hello:asgi"], "expected ping_timeout above 0, got 0.0"),
     (2, ["--lifespan=yes", "hello:asgi"], "expected auto, on, off for --lifespan, got 'yes'"),
     (4, ["-y", "nowhere.tac"], "cannot read nowhere.tac: no such file or directory"),
     (4, ["-y", "public"], "cannot read public: is a directory"),
