@@ -10,12 +10,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
+from container.channel.ends import connection_of
 from container.channel.exchange import H1Exchange
 from container.channel.group import ChannelGroup
 from container.channel.sendfile import FileSender
-from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ProtocolError
 from container.protocol.h1 import RequestParser
+from container.protocol.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
     from container.channel.ws import WebSocketChannel
@@ -51,15 +52,16 @@ class H1Channel(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_backlog", "_body_since", "_discarded", "_in_head", "_lingering", "_reading", "_served",
-        "_stopped", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused", "sender",
-        "transport",
+        "_advancing", "_backlog", "_body_since", "_discarded", "_header", "_in_head", "_lingering", "_reading",
+        "_served", "_stopped", "connection", "deadline", "exchange", "group", "half_closed", "parser", "paused",
+        "sender", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self, group: ChannelGroup) -> None:
+    def __init__(self, group: ChannelGroup, header: ProxyHeader | None = None) -> None:
         self.group = group
+        self._header = header
         self.parser = RequestParser(group.host.limits, group.tokeniser)
         self.exchange: H1Exchange | None = None
         self.paused = False
@@ -81,7 +83,7 @@ class H1Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.connection = _ends(transport)
+        self.connection = connection_of(transport, self._header)
         self.group.add(self)
         if self.group.stopped:  # it was accepted at the very end
             self.abort()
@@ -318,7 +320,10 @@ class H1Channel(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Close after what was written has left, or when that makes no progress."""
         self._backlog = self.transport.get_write_buffer_size()
-        self.deadline = self.group.now + self.group.host.timeouts.write
+        timeouts = self.group.host.timeouts
+        # Over TLS the transport waits for the client to say that it closes too, which many never do.
+        is_done = self.connection.secure and not self._backlog
+        self.deadline = self.group.now + (timeouts.linger if is_done else timeouts.write)
         self.transport.close()
 
     def _discard(self, data: bytes) -> None:
@@ -366,7 +371,8 @@ class H1Channel(asyncio.Protocol):
         elif self.paused or self.transport.is_closing():
             backlog = self._unsent()
             if backlog == self._backlog:
-                log.info("no progress towards a client that does not read: connection cut")
+                if backlog:
+                    log.info("no progress towards a client that does not read: connection cut")
                 self.abort()
             else:
                 self._backlog = backlog
@@ -407,16 +413,5 @@ class H1Channel(asyncio.Protocol):
     def close_if_idle(self) -> None:
         if self.exchange is None and not self._lingering and not self.parser.buffer:
             self._hang_up()
-
-
-def _ends(transport: asyncio.BaseTransport) -> Connection:
-    peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-    secure = transport.get_extra_info("sslcontext") is not None
-    if isinstance(peer, tuple) and isinstance(local, tuple):
-        return Connection((_plain(peer[0]), peer[1]), (_plain(local[0]), local[1]), secure=secure)
-    return Connection(path=local if isinstance(local, str) else None, secure=secure)
-
-
-def _plain(address: str) -> str:
-    """An IPv4 client of a dual-stack socket is an IPv4 client."""
-    return address.removeprefix("::ffff:") if "." in address else address
+            if self.connection.secure:  # what it was told before has long left
+                self.deadline = self.group.now

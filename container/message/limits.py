@@ -45,7 +45,7 @@ class Timeouts:
     `keep_alive`: idle between requests, closed without a word. `write`: no progress towards a client that
     does not read, aborted. `linger`: reading on after the last answer so that a client still sending
     receives it instead of a reset. `hooks`: until all that is to be done before the head of an answer, such as
-    saving a session, is done, else an error page.
+    saving a session, is done, else an error page. `handshake`: a PROXY header, then a TLS handshake.
     """
 
     head: float = 30.0
@@ -55,3 +55,4 @@ class Timeouts:
     write: float = 60.0
     linger: float = 5.0
     hooks: float = 30.0
+    handshake: float = 15.0

@@ -97,6 +97,8 @@ def _name_ends(request: Request, variables: Variables) -> None:
     variables["REQUEST_SCHEME"] = request.scheme
     if secure:
         variables["HTTPS"] = "on"
+        if connection.tls is not None:
+            variables.update(connection.tls.variables)
 
 
 def encode_variables(variables: Mapping[str, str]) -> bytes:

@@ -15,9 +15,18 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, listen_all, parse_endpoint
+from container.channel.arrival import ArrivalListener
+from container.channel.endpoints import (
+    DEFAULT_BACKLOG,
+    Endpoint,
+    layers_of,
+    listen_all,
+    parse_endpoint,
+    plain_endpoint,
+)
 from container.channel.group import ChannelGroup
 from container.channel.h1 import H1Channel
+from container.service.activation import provide_passed_sockets
 from container.tree.accesslog import AccessLog
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -57,7 +66,7 @@ class Server:
         self._groups: dict[Site, ChannelGroup] = {}
         self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
         self._ports: list[int] = []
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | ArrivalListener] = []
         self._undo = AsyncExitStack()
         self._ending: asyncio.Task[None] | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -81,6 +90,7 @@ class Server:
 
     def listen(self) -> None:
         """Open all sockets or none: ListenError. Clients may connect from now on; they wait until `start`."""
+        provide_passed_sockets()
         with ExitStack() as undo:
             for site, endpoints in self._bindings:
                 for endpoint, sock in listen_all(endpoints):
@@ -114,14 +124,14 @@ class Server:
             self._schedule_flush(loop)
             undo.callback(self._flush_for_good)
             for site, endpoint, sock in self._sockets:
-                listener = await _accept(loop, partial(H1Channel, self._groups[site]), endpoint, sock)
+                listener = await _accept(loop, self._groups[site], endpoint, sock)
                 undo.callback(listener.close)
                 self._listeners.append(listener)
             for listener in self._listeners:
                 await listener.start_serving()
             for _, endpoint, sock in self._sockets:
                 sock.listen(
-                    getattr(endpoint, "backlog", DEFAULT_BACKLOG)
+                    getattr(plain_endpoint(endpoint), "backlog", DEFAULT_BACKLOG)
                 )  # loops have called it with their own
             self._undo = undo.pop_all()
 
@@ -256,8 +266,12 @@ def as_endpoints(addresses: Iterable[str | int | Endpoint]) -> tuple[Endpoint, .
 
 
 async def _accept(
-    loop: asyncio.AbstractEventLoop, channel: Callable[[], H1Channel], endpoint: Endpoint, sock: socket.socket
-) -> asyncio.Server:
+    loop: asyncio.AbstractEventLoop, group: ChannelGroup, endpoint: Endpoint, sock: socket.socket
+) -> asyncio.Server | ArrivalListener:
+    is_proxied, certificates = layers_of(endpoint)
+    if is_proxied or certificates is not None:
+        return ArrivalListener(group, sock, is_proxied=is_proxied, certificates=certificates)
+    channel = partial(H1Channel, group)
     # asyncio takes the backlog for the number of connections to accept at a time, and tries as often again when
     # files have run out; the socket keeps the one it listens with.
     if sock.family == getattr(socket, "AF_UNIX", None):

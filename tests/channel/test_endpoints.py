@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.channel import endpoints
 from container.channel.endpoints import (
     Arguments,
     Endpoint,
@@ -19,6 +18,7 @@ from container.channel.endpoints import (
     TCPEndpoint,
     UnixEndpoint,
     describe_socket,
+    grammar,
     listen_all,
     parse_endpoint,
     register,
@@ -62,11 +62,14 @@ GOOD = [
 ]
 
 BAD = [
-    ("", """expected "tcp:PORT", got '' (known: tcp, tcp6, unix)"""),
+    ("", """expected "tcp:PORT", got '' (known: fd, haproxy, ssl, systemd, tcp, tcp6, tls, unix)"""),
     ("tpc:80", """expected "tcp:PORT", got 'tpc:80' (did you mean "tcp"?)"""),
     ("TCP:80", """expected "tcp:PORT", got 'TCP:80' (did you mean "tcp"?)"""),
-    ("bogus", """expected "tcp:PORT", got 'bogus' (known: tcp, tcp6, unix)"""),
-    (":80", """expected "tcp:PORT", got ':80' (known: tcp, tcp6, unix)"""),
+    (
+        "bogus",
+        """expected "tcp:PORT", got 'bogus' (known: fd, haproxy, ssl, systemd, tcp, tcp6, tls, unix)""",
+    ),
+    (":80", """expected "tcp:PORT", got ':80' (known: fd, haproxy, ssl, systemd, tcp, tcp6, tls, unix)"""),
     ("::1:80", """expected "tcp:PORT", got '::1:80' (an IPv6 address is written "[::1]:PORT")"""),
     ("/run/x", """expected "tcp:PORT", got '/run/x' (did you mean "unix:/run/x"?)"""),
     ("tcp", """expected "tcp:PORT", got 'tcp'"""),
@@ -170,18 +173,18 @@ def test_only_a_plain_number_is_a_port(scheme: str, port: str) -> None:
 def test_a_registered_scheme_gets_the_fields_and_the_text_behind_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(endpoints, "_schemes", dict(endpoints._schemes))
+    monkeypatch.setattr(grammar, "_schemes", dict(grammar._schemes))
     seen: list[Arguments] = []
 
     def parse(arguments: Arguments) -> Endpoint:
         seen.append(arguments)
         return parse_endpoint(arguments.rest)
 
-    register("haproxy", parse)
-    assert parse_endpoint(r"haproxy:unix:/a\:b:mode=600") == UnixEndpoint("/a:b", 0o600)
+    register("wrapped", parse)
+    assert parse_endpoint(r"wrapped:unix:/a\:b:mode=600") == UnixEndpoint("/a:b", 0o600)
     assert seen[0].fields == ((None, "unix"), (None, "/a:b"), ("mode", "600"))
-    with pytest.raises(EndpointError, match=r'did you mean "haproxy"\?'):
-        parse_endpoint("haprxy:tcp:80")
+    with pytest.raises(EndpointError, match=r'did you mean "wrapped"\?'):
+        parse_endpoint("wraped:tcp:80")
 
 
 @pytest.mark.parametrize("name", ["tcp", "localhost", "a.b", "", "80", "UP"])

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from container.message.request import Request
+from container.message.tls import TLS
 
 Scope: TypeAlias = dict[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -56,6 +57,8 @@ def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, o
     scope["asgi"] = VERSIONS.copy()
     scope["extensions"] = _extensions(request)
     connection = request.connection
+    if connection.tls is not None:
+        scope["extensions"]["tls"] = _tls_extension(connection.tls)
     scope["client"] = request.client
     scope["server"] = connection.server or ((connection.path, None) if connection.path else None)
     if connection.secure or request.is_masked:
@@ -91,6 +94,18 @@ def _from_head(request: Request, root_path: str) -> Scope:
         "raw_path": root_path.encode("utf-8") + path if root_path else path,
         "root_path": root_path + _text(mount) if mount else root_path,
         "query_string": request.raw_query,
+    }
+
+
+def _tls_extension(tls: TLS) -> dict[str, Any]:
+    """The TLS extension of ASGI, 0.2."""
+    return {
+        "server_cert": tls.server_certificate,
+        "client_cert_chain": list(tls.client_chain),
+        "client_cert_name": tls.client_name,
+        "client_cert_error": None,  # who has a wrong one does not get so far
+        "tls_version": tls.version_number,
+        "cipher_suite": tls.suite,
     }
 
 

@@ -83,3 +83,5 @@ def _name_server(request: Request, environ: Environ) -> None:
     if request.is_secure:
         environ["wsgi.url_scheme"] = "https"
         environ["HTTPS"] = "on"
+        if request.connection.tls is not None:
+            environ.update(request.connection.tls.variables)

@@ -1,0 +1,217 @@
+"""Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other.
+
+They are accepted here, not by the loop: a header is read off the socket before a transport has it, and who
+speaks plain HTTP to a TLS port is told so. Until the channel takes over, an arrival counts as a channel of the
+group, so that the sweep sees its deadline and the drain waits for it. Not here: plain connections.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from functools import partial
+from typing import Final
+
+from container.channel.certificates import Certificates
+from container.channel.group import ChannelGroup
+from container.channel.h1 import H1Channel
+from container.message.errors import ProtocolError
+from container.protocol.proxy_header import ProxyHeader, ProxyHeaderReader
+
+log = logging.getLogger("container.channel")
+
+# Connections that have not finished their beginning; more wait in the kernel.
+PENDING_MAX: Final = 1000
+# Files have run out: time for some to be closed.
+RETRY_S: Final = 1.0
+# Transports count from the close on, also while a slow client takes the end of a long answer. The sweep knows
+# whether it makes progress and cuts it off before.
+SHUTDOWN_S: Final = 300.0
+_PEEK: Final = 512
+_HANDSHAKE: Final = 0x16
+_DISCARD_MAX: Final = 64 * 1024
+_NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ADVICE: Final = b"This port speaks HTTPS: the address has to begin with https://.\n"
+_PLAIN_HTTP: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%b" % (len(_ADVICE), _ADVICE)
+)
+
+
+class ArrivalListener:
+    """Accepts the connections of one socket; to the server it is like the listeners of the loop."""
+
+    def __init__(
+        self, group: ChannelGroup, sock: socket.socket, *, is_proxied: bool, certificates: Certificates | None
+    ) -> None:
+        self.group = group
+        self.is_proxied = is_proxied
+        self.certificates = certificates
+        self._socket = sock
+        self._arrivals: set[Arrival] = set()
+        self._is_reading = False
+        self._is_closed = False
+
+    async def start_serving(self) -> None:
+        self._read()
+
+    def close(self) -> None:
+        """Accept no more; who has arrived is unaffected."""
+        self._pause()
+        self._is_closed = True
+        self._socket.close()
+
+    def done(self, arrival: "Arrival") -> None:
+        self._arrivals.discard(arrival)
+        self._read()
+
+    def _read(self) -> None:
+        if not self._is_reading and not self._is_closed and len(self._arrivals) < PENDING_MAX:
+            self._is_reading = True
+            self.group.loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self.group.loop.remove_reader(self._socket.fileno())
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _NO_RESOURCES:
+                raise
+            log.error("cannot accept connections: %s", error.strerror)
+            self._pause()
+            self.group.loop.call_later(RETRY_S, self._read)
+            return
+        connection.setblocking(False)
+        self._arrivals.add(Arrival(self, connection))
+        if len(self._arrivals) >= PENDING_MAX:
+            self._pause()
+
+
+class Arrival:
+    """A connection until HTTP begins on it."""
+
+    __slots__ = ("_deadline", "_has_begun", "_listener", "_socket", "_task")
+
+    def __init__(self, listener: ArrivalListener, sock: socket.socket) -> None:
+        group = listener.group
+        self._listener = listener
+        self._socket: socket.socket | None = sock
+        self._has_begun = False
+        self._deadline = group.now + group.host.timeouts.handshake
+        group.add(self)
+        self._task = group.loop.create_task(self._arrive(sock))
+        self._task.add_done_callback(self._done)
+
+    # As the group sees it.
+
+    def sweep(self, now: float) -> None:
+        if now >= self._deadline:
+            self.abort()
+
+    def close_if_idle(self) -> None:
+        if not self._has_begun:
+            self.abort()
+
+    def abort(self) -> None:
+        self._task.cancel()
+
+    # Its life.
+
+    async def _arrive(self, sock: socket.socket) -> None:
+        listener = self._listener
+        header = None
+        if listener.is_proxied:
+            header = await self._read_header(sock)
+        context = None
+        if listener.certificates is not None:
+            if not await self._begins_with_tls(sock):
+                return
+            context = listener.certificates.context
+        await self._hand_over(sock, header, context)
+
+    async def _hand_over(
+        self, sock: socket.socket, header: ProxyHeader | None, context: object | None
+    ) -> None:
+        group = self._listener.group
+        factory = partial(H1Channel, group, header)
+        self._socket = None  # the transport's from now on
+        if context is None:
+            _, channel = await group.loop.connect_accepted_socket(factory, sock)
+        else:
+            _, channel = await group.loop.connect_accepted_socket(
+                factory,
+                sock,
+                ssl=context,  # type: ignore[arg-type]  # an SSLContext, which only certificates.py knows
+                ssl_handshake_timeout=group.host.timeouts.handshake,
+                ssl_shutdown_timeout=SHUTDOWN_S,
+            )
+        if group.draining:
+            group.close_soon(channel)
+
+    async def _read_header(self, sock: socket.socket) -> ProxyHeader:
+        reader = ProxyHeaderReader()
+        while reader.header is None:
+            taken = reader.take(await self._peek(sock))
+            sock.recv(taken)
+        return reader.header
+
+    async def _begins_with_tls(self, sock: socket.socket) -> bool:
+        """Is it a handshake that comes? Who speaks plain HTTP is told what is wrong."""
+        begin = await self._peek(sock)
+        if begin[0] == _HANDSHAKE:
+            return True
+        if begin[:1].isalpha():
+            log.info("plain HTTP came to a TLS port: answered 400")
+            sock.send(_PLAIN_HTTP)
+            sock.shutdown(socket.SHUT_WR)
+            discarded = 0
+            while discarded < _DISCARD_MAX:  # a close with unread bytes would reset the answer
+                await self._peek(sock)
+                discarded += len(sock.recv(_DISCARD_MAX))
+        return False
+
+    async def _peek(self, sock: socket.socket) -> bytes:
+        """What has come and was not taken; EOFError when nothing will."""
+        while True:
+            try:
+                data = sock.recv(_PEEK, socket.MSG_PEEK)
+            except (BlockingIOError, InterruptedError):
+                await self._readable(sock)
+                continue
+            if not data:
+                raise EOFError
+            self._has_begun = True
+            return data
+
+    async def _readable(self, sock: socket.socket) -> None:
+        loop = self._listener.group.loop
+        readable = loop.create_future()
+        loop.add_reader(sock.fileno(), _resolve, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(sock.fileno())
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._listener.group.remove(self)
+        self._listener.done(self)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, ProtocolError):
+            log.info("connection closed: %s", error)
+        elif error is not None and not isinstance(error, OSError | EOFError):
+            log.error("a connection could not be made", exc_info=error)
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
