@@ -58,19 +58,26 @@ def generator_name() -> str:
 
 
 def run_load(
-    port: int, *, connections: int, seconds: float, core: int, path: str = "/", field: str | None = None
+    port: int,
+    *,
+    connections: int,
+    seconds: float,
+    core: int,
+    path: str = "/",
+    field: str | None = None,
+    secure: bool = False,
 ) -> Load:
     """Load `http://127.0.0.1:port/` for `seconds` from a process pinned to `core`.
 
-    Another `path`, or a further header field, only with wrk.
+    Another `path`, a further header field, or TLS, only with wrk.
     """
     whole_s = max(1, round(seconds))
     if wrk := shutil.which("wrk"):
-        target = f"http://127.0.0.1:{port}{path}"
+        target = f"{'https' if secure else 'http'}://127.0.0.1:{port}{path}"
         command = [wrk, "-t1", f"-c{connections}", f"-d{whole_s}s", "--latency", target]
         command += ["-H", field] if field is not None else []
         return parse_wrk(_run_pinned(command, core, whole_s + _GRACE_S))
-    if path != "/" or field is not None:
+    if path != "/" or field is not None or secure:
         raise RuntimeError("expected wrk to be installed: the plain Python generator knows one request")
     command = [sys.executable, __file__, str(port), str(connections), str(whole_s)]
     return Load(**json.loads(_run_pinned(command, core, whole_s + _GRACE_S)))

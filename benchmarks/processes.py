@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -43,10 +44,11 @@ class Memory:
 class Server:
     """A running server. Made by `running`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, *, secure: bool = False) -> None:
         self._process = process
         self._session = process.pid  # start_new_session makes the leader's pid the session's id
         self.port = port
+        self._secure = secure
 
     def cpu_s(self) -> float:
         """User and system time of all processes of the session, and of their children that ended."""
@@ -71,7 +73,7 @@ class Server:
             if self._process.poll() is not None:
                 raise StartError(f"it exited with {self._process.returncode}")
             with suppress(OSError):
-                answer = _fetch(self.port)
+                answer = _fetch(self.port, self._secure)
                 if b" 200 " in answer.split(b"\r\n", 1)[0] and b"Hello World!" in answer:
                     return
             time.sleep(0.05)
@@ -107,8 +109,9 @@ def _read(path: str) -> str:
         return ""
 
 
-def _fetch(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+def _fetch(port: int, secure: bool) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=2) as plain:
+        connection = ssl._create_unverified_context().wrap_socket(plain) if secure else plain
         connection.sendall(_REQUEST)
         answer = b""
         while b"Hello World!" not in answer and (data := connection.recv(65536)):
@@ -135,7 +138,14 @@ def end_on_sigterm() -> None:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, *, cwd: Path, env: Mapping[str, str], core: int, output: Path
+    command: Sequence[str],
+    port: int,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    core: int,
+    output: Path,
+    secure: bool = False,
 ) -> Iterator[Server]:
     """Start `command` pinned to `core`, its output in a file; wait until it answers; stop it at the end."""
     with output.open("wb") as sink:
@@ -149,7 +159,7 @@ def running(
             start_new_session=True,
             preexec_fn=pin_to(core),  # no thread runs in this process, so a preexec_fn is safe
         )
-    server = Server(process, port)
+    server = Server(process, port, secure=secure)
     try:
         server.await_answer()
         yield server

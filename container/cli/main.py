@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
-from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint
+from container.channel.certificates import TLSSettings
+from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint, plain_endpoint, with_tls
 from container.cli.options import PARAMETERS
 from container.config.build import build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
@@ -28,6 +30,8 @@ from container.message.limits import Limits
 from container.message.websocket import WebSocketOptions
 from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
+from container.service.pidfile import Pidfile
+from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
 from container.tree.accesslog import AccessLog, JSONFormatter
 from container.tree.site import Site
 
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return end.exit_code
     except click.UsageError as error:
         complain(usage_line(error))
-    except (ConfigProblem, EndpointError, LoopProblem) as problem:
+    except (ConfigProblem, EndpointError, LoopProblem, PrivilegeProblem) as problem:
         complain(str(problem))
     except ImportProblem as problem:
         if problem.cause is not None and (text := format_user_traceback(problem.cause)).count("\n") > 1:
@@ -95,11 +99,15 @@ def _main(arguments: list[str]) -> int:
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
     configure_logging(options["log_level"])
+    if options["chdir"] is not None:
+        change_directory(options["chdir"])
     ensure_cwd_importable()
     with ExitStack() as stack:
         access_log = open_access_log(options, given, stack)
         settings = settings_of(options, given, access_log)
         application = build(source_of(options), settings, endpoints_of(given))
+        secure(application, options, given)
+        rights = privileges_of(options)
         revive_loggers()
         warn_of_tracebacks(application)
         code = run(
@@ -108,6 +116,8 @@ def _main(arguments: list[str]) -> int:
             graceful_timeout=options["graceful_timeout"],
             server_name="container" if options["server_header"] else "",
             exit_timeout=EXIT_TIMEOUT_S,
+            privileges=rights,
+            pidfile=Pidfile(options["pidfile"]) if options["pidfile"] else None,
         )
         for number in STOP_SIGNALS:  # all is stopped: no second signal shall change the exit code now
             signal.signal(number, signal.SIG_IGN)
@@ -214,6 +224,42 @@ def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:
     return endpoints
 
 
+def privileges_of(options: Mapping[str, Any]) -> Privileges:
+    return Privileges(
+        uid=find_user(options["user"]) if options["user"] is not None else None,
+        gid=find_group(options["group"]) if options["group"] is not None else None,
+        umask=options["umask"],
+        chroot=options["chroot"],
+        rundir=options["rundir"],
+    )
+
+
+def secure(application: Application, options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Put every address behind TLS when certificates were given."""
+    certificate = options["ssl_certfile"]
+    if certificate is None:
+        for name in given:
+            if name.startswith("ssl_"):
+                raise ConfigProblem(f"expected --ssl-certfile with --{name.replace('_', '-')}, got none")
+        return
+    authorities = options["ssl_ca_certs"]
+    client = options["ssl_client"] or ("required" if authorities is not None else "none")
+    if client != "none" and authorities is None:
+        raise ConfigProblem(f"expected --ssl-ca-certs with --ssl-client {client}, got none")
+    settings = TLSSettings(
+        certificate=certificate,
+        key=options["ssl_keyfile"],
+        authorities=authorities,
+        client=client,
+        minimum=options["ssl_min_version"],
+        ciphers=options["ssl_ciphers"],
+    )
+    application.bindings = [
+        replace(binding, endpoints=tuple(with_tls(each, settings) for each in binding.endpoints))
+        for binding in application.bindings
+    ]
+
+
 def _default(name: str) -> str:
     return str(next(each.default for each in PARAMETERS if each.name == name))
 
@@ -240,6 +286,14 @@ def open_access_log(
     return AccessLog(stack.enter_context(stream), formatter)
 
 
+def change_directory(path: str) -> None:
+    try:
+        os.chdir(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigProblem(f"expected a directory for --chdir, got {path!r}: {reason}") from error
+
+
 def warn_of_tracebacks(application: Application) -> None:
     """Tracebacks show secrets: only the developer's own machine should see them."""
     for binding in application.bindings:
@@ -251,6 +305,7 @@ def warn_of_tracebacks(application: Application) -> None:
 
 def is_exposed(endpoint: Endpoint) -> bool:
     """Can other machines reach this address?"""
+    endpoint = plain_endpoint(endpoint)
     if not isinstance(endpoint, TCPEndpoint) or endpoint.host == "localhost":
         return False
     try:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from container import __version__
+from container.channel.certificates import parse_minimum
 from container.channel.endpoints import Endpoint, parse_endpoint
 from container.config.encoders import parse_encoders
 from container.config.importer import nearest_name
@@ -117,6 +118,19 @@ def _encoders(text: str, option: str) -> tuple[Encoder, ...]:
     return parse_encoders(text)
 
 
+def _tls_version(text: str, option: str) -> object:
+    try:
+        return parse_minimum(text)
+    except ValueError:
+        raise ValueError(f"expected 1.2 or 1.3 for {option}, got {text!r}") from None
+
+
+def parse_umask(text: str, option: str) -> int:
+    if not re.fullmatch(r"(?:0o?)?[0-7]{1,3}", text):
+        raise ValueError(f"expected an octal number such as 027 for {option}, got {text!r}")
+    return int(text, 8)
+
+
 def spell_size(size: int | None) -> str:
     """The shortest spelling that `parse_size` reads."""
     if size is None:
@@ -150,6 +164,39 @@ _TIMED: Final = {"type": Parsed("duration", parse_duration), "metavar": "SECONDS
 def _number(lowest: int, highest: int, default: object) -> dict[str, Any]:
     return {"type": number(lowest, highest), "metavar": "N", "default": str(default)}
 
+
+TLS_PARAMETERS: Final[list[click.Parameter]] = [
+    _option(
+        "--ssl-certfile", "--tls-cert", "--certfile", metavar="FILE",
+        help="Speak TLS at every address: the certificate, with its chain, as PEM.",
+    ),
+    _option("--ssl-keyfile", "--tls-key", "--keyfile", metavar="FILE", help="Its key, unless it is in the same file."),
+    _option(
+        "--ssl-ca-certs", "--ca-certs", metavar="FILE",
+        help="Who may have issued the certificates of clients, which have to have one then.",
+    ),
+    _option(
+        "--ssl-client", type=one_of(("none", "optional", "required")), metavar="MODE",
+        help="Whether clients have to have a certificate: none, optional, required.",
+    ),
+    _option(
+        "--ssl-min-version", type=Parsed("version", _tls_version), metavar="VERSION", default="1.2",
+        help="The lowest version of TLS: 1.2 or 1.3.",
+    ),
+    _option("--ssl-ciphers", "--ciphers", metavar="LIST", help="Ciphers of TLS 1.2, as OpenSSL spells them."),
+]  # fmt: skip
+PROCESS_PARAMETERS: Final[list[click.Parameter]] = [
+    _option("-u", "--user", "--uid", **_NAME, help="Whom to become, by name or number, once the ports are open."),
+    _option("-g", "--group", "--gid", **_NAME, help="The group to become; the user's unless given."),
+    _option(
+        "-m", "--umask", type=Parsed("mask", parse_umask), metavar="OCTAL",
+        help="Which rights new files do not have, such as 027.",
+    ),
+    _option("--chroot", metavar="DIR", help="Shut the process into a directory once everything is loaded."),
+    _option("--chdir", metavar="DIR", help="Change to a directory before anything is loaded."),
+    _option("-d", "--rundir", metavar="DIR", help="Change to a directory once everything is loaded, after --chroot."),
+    _option("-p", "--pidfile", "--pid", metavar="FILE", help="Write the process id to a file, removed at the end."),
+]  # fmt: skip
 
 PARAMETERS: Final[list[click.Parameter]] = [
     click.Argument(["app"], nargs=-1, metavar="[APP]"),
@@ -208,11 +255,14 @@ PARAMETERS: Final[list[click.Parameter]] = [
     ),
     _option(
         "--listen", "-b", "--bind", type=Parsed("endpoint", _endpoint), metavar="ADDRESS", multiple=True,
-        help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1 or "
-        "unix:/run/app.sock:mode=660. A port alone means every interface. Repeatable.",
+        help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1, "
+        "unix:/run/app.sock:mode=660, tls:443:cert=FILE:key=FILE, systemd:NAME, fd:3 or haproxy:ADDRESS. "
+        "A port alone means every interface. Repeatable.",
     ),
     _option("--host", metavar="HOST", default=_HOST, help="Listen on this address."),
     _option("--port", **_number(0, 65535, _PORT), help="Listen on this port; 0 lets the system choose."),
+    *TLS_PARAMETERS,
+    *PROCESS_PARAMETERS,
     _option(
         "--threads", **_number(0, 10_000, _settings.threads),
         help="Threads of each WSGI application named here; 0 runs them on the event loop.",

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from container import __version__
@@ -21,6 +22,9 @@ from container.channel.endpoints import ListenError
 from container.service.application import Application
 from container.service.fairness import FairSwitching
 from container.service.logs import complain, say
+from container.service.notify import Notifier
+from container.service.pidfile import Pidfile, PidfileProblem
+from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
 from container.tree.site import Site
 
@@ -48,10 +52,13 @@ def run(
     graceful_timeout: float = GRACEFUL_TIMEOUT_S,
     server_name: str = "container",
     exit_timeout: float | None = None,
+    privileges: Privileges | None = None,
+    pidfile: Pidfile | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code; in the main thread of a process of its own.
 
-    In order: privileged start of the services, sockets, rights given up, services, sites; the end in reverse.
+    In order: privileged start of the services, sockets, pidfile, rights given up, services, sites; the end in
+    reverse. `privileges` go before those of the application.
     0: stopped as asked, after what was in flight. 1: a socket could not be opened, rights not given up. 3: a
     service or resource did not start. 128 + the signal: a second signal cut the stop short. Errors are lines
     on standard error; only a loop that does not exist is a LoopProblem. When all is stopped, the process has
@@ -68,8 +75,11 @@ def run(
         server_name=server_name,
     )
     with asyncio.Runner(loop_factory=factory) as runner, StopSignals(runner.get_loop()) as signals:
-        life = _Life(application, server, signals, loop_name, graceful_timeout)
-        code = runner.run(life.live())
+        life = _Life(application, server, signals, loop_name, graceful_timeout, privileges, pidfile)
+        try:
+            code = runner.run(life.live())
+        finally:
+            life.close()
         if exit_timeout is not None:
             leave_within(exit_timeout, code)
     return code
@@ -79,18 +89,33 @@ class _Life:
     """An application from its privileged start to its end."""
 
     def __init__(
-        self, application: Application, server: Server, signals: StopSignals, loop_name: str, timeout: float
+        self,
+        application: Application,
+        server: Server,
+        signals: StopSignals,
+        loop_name: str,
+        timeout: float,
+        privileges: Privileges | None,
+        pidfile: Pidfile | None,
     ) -> None:
         self._application = application
         self._server = server
         self._signals = signals
         self._loop_name = loop_name
         self._timeout = timeout
+        self._privileges = privileges or Privileges()
+        self._pidfile = pidfile
+        self._notifier = Notifier()
+
+    def close(self) -> None:
+        self._notifier.close()
+        if self._pidfile is not None:
+            self._pidfile.remove()
 
     async def live(self) -> int:
         try:
             self._open()
-        except (ListenError, PrivilegeProblem) as error:
+        except (ListenError, PrivilegeProblem, PidfileProblem) as error:
             complain(str(error))
             return EXIT_ERROR
         except Exception as error:  # noqa: BLE001  # a service's own code
@@ -109,7 +134,10 @@ class _Life:
         self._announce()
         fairness = FairSwitching(asyncio.get_running_loop())
         fairness.start()
+        self._notifier.ready("serving on " + ", ".join(self._server.urls))
+        self._notifier.start_watchdog(asyncio.get_running_loop())
         await self._signals.asked.wait()
+        self._notifier.stopping()
         fairness.stop()
         stopping = await self._unless(self._signals.forced, self._stop())
         if stopping.done():
@@ -119,15 +147,22 @@ class _Life:
         return self._signals.exit_code
 
     def _open(self) -> None:
-        application = self._application
+        """What needs the rights the process was started with; then they are given up."""
+        application, rights = self._application, self._privileges
+        rights = replace(
+            rights,
+            uid=application.uid if rights.uid is None else rights.uid,
+            gid=application.gid if rights.gid is None else rights.gid,
+        )
         application.privileged_start()
         self._server.listen()
         try:
-            become(application.uid, application.gid)
-        except OSError as error:
+            if self._pidfile is not None:
+                self._pidfile.write(rights.uid, rights.gid)
+            rights.drop()
+        except BaseException:
             self._server.close_sockets()
-            whom = f"uid {application.uid}, gid {application.gid}"
-            raise PrivilegeProblem(f"cannot become {whom}: {error.strerror}") from error
+            raise
 
     async def _start(self) -> None:
         await self._application.start()
@@ -185,10 +220,6 @@ class LoopProblem(ValueError):
     """A loop that cannot be had. The message is one line."""
 
 
-class PrivilegeProblem(Exception):
-    """The process cannot become the user it shall be. The message is one line."""
-
-
 def choose_loop(name: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop] | None]:
     """The loop's name for the start-up line, and what makes one; "auto" is uvloop where it is installed."""
     if name not in LOOPS:
@@ -224,29 +255,6 @@ def freeze_memory() -> None:
     """What start-up made stays: the collector need not look at it with every full collection."""
     gc.collect()
     gc.freeze()
-
-
-def become(uid: int | None, gid: int | None) -> None:
-    """Give up the rights the process was started with. The group is the user's unless one is given."""
-    if uid is None and gid is None:
-        return
-    import pwd  # late: POSIX only
-
-    name = None
-    if uid is not None:
-        try:
-            account = pwd.getpwuid(uid)
-        except KeyError:  # a number without an account, as in containers
-            pass
-        else:
-            name = account.pw_name
-            gid = account.pw_gid if gid is None else gid
-    if gid is not None:
-        if os.geteuid() == 0:
-            os.initgroups(name, gid) if name is not None else os.setgroups([gid])
-        os.setgid(gid)
-    if uid is not None:
-        os.setuid(uid)
 
 
 def leave_within(seconds: float, code: int) -> None:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
+from container.channel.certificates import TLSSettings
 from container.channel.endpoints import (
     Arguments,
     Endpoint,
     EndpointError,
+    FDEndpoint,
     ListenError,
+    ProxiedEndpoint,
+    SystemdEndpoint,
     TCPEndpoint,
+    TLSEndpoint,
     UnixEndpoint,
     describe_socket,
     grammar,
     listen_all,
     parse_endpoint,
     register,
+    systemd,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +66,46 @@ GOOD = [
     ("unix:/a:owner=1:group=2:lockfile=1", UnixEndpoint("/a", owner=1, group=2)),
     ("unix:/a:owner=root", UnixEndpoint("/a", owner=0)),
     (r"unix:/a\:b\\c\=d", UnixEndpoint(r"/a:b\c=d")),
+    ("fd:3", FDEndpoint(3)),
+    ("systemd:0", SystemdEndpoint(0)),
+    ("systemd:web", SystemdEndpoint(name="web")),
+    ("systemd:index=2:domain=UNIX", SystemdEndpoint(2, domain="UNIX")),
+    ("systemd:domain=INET:name=web", SystemdEndpoint(name="web", domain="INET")),
+    ("haproxy:tcp:80", ProxiedEndpoint(TCPEndpoint(None, 80))),
+    ("haproxy:unix:/a", ProxiedEndpoint(UnixEndpoint("/a"))),
+    ("haproxy:127.0.0.1:80", ProxiedEndpoint(TCPEndpoint("127.0.0.1", 80))),
+    ("tls:443", TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("server.pem"))),
+    ("ssl:443:cert=c:key=k", TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("c", "k"))),
+    (
+        "ssl:443:privateKey=k:certKey=c:extraCertChain=x:interface=127.0.0.1",
+        TLSEndpoint(TCPEndpoint("127.0.0.1", 443), TLSSettings("c", "k", "x")),
+    ),
+    ("ssl:443:k:c", TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("c", "k"))),
+    ("ssl:443:privateKey=both.pem", TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("both.pem", "both.pem"))),
+    ("tls:/etc/tls", TLSEndpoint(TCPEndpoint(None, 443), TLSSettings(directory="/etc/tls"))),
+    ("tls:/etc/tls:8443", TLSEndpoint(TCPEndpoint(None, 8443), TLSSettings(directory="/etc/tls"))),
+    (
+        "tls:sites:port=8443:interface=127.0.0.1:backlog=9",
+        TLSEndpoint(TCPEndpoint("127.0.0.1", 8443, 9), TLSSettings(directory="sites")),
+    ),
+    (
+        "tls:443:cert=c:ca=a:client=optional:min=1.3:ciphers=ECDHE+AESGCM,CHACHA20",
+        TLSEndpoint(
+            TCPEndpoint(None, 443),
+            TLSSettings(
+                "c",
+                authorities="a",
+                client="optional",
+                minimum=ssl.TLSVersion.TLSv1_3,
+                ciphers="ECDHE+AESGCM,CHACHA20",
+            ),
+        ),
+    ),
+    (
+        "tls:443:cert=c:ca=a",
+        TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("c", authorities="a", client="required")),
+    ),
+    ("haproxy:tls:443:cert=c", ProxiedEndpoint(TLSEndpoint(TCPEndpoint(None, 443), TLSSettings("c")))),
 ]
 
 BAD = [
@@ -130,6 +177,42 @@ BAD = [
         "unix:/a:owner=no such user",
         "expected owner to be a number or a name this system knows, got 'no such user'"
         " in 'unix:/a:owner=no such user'",
+    ),
+    ("fd:", """expected "fd:DESCRIPTOR", got 'fd:'"""),
+    ("fd:x", "expected descriptor from 0 to 1000000, got 'x' in 'fd:x'"),
+    ("systemd:", "expected domain, and index or name, once each, got '' in 'systemd:'"),
+    (
+        "systemd:domain=INET",
+        "expected exactly one of index=N and name=X, got 'domain=INET' in 'systemd:domain=INET'",
+    ),
+    (
+        "systemd:index=1:name=x",
+        "expected exactly one of index=N and name=X, got 'index=1:name=x' in 'systemd:index=1:name=x'",
+    ),
+    (
+        "systemd:name=x:domain=IPX",
+        "expected domain to be one of INET, INET6, UNIX, got 'IPX' in 'systemd:name=x:domain=IPX'",
+    ),
+    (
+        "systemd:indx=1",
+        "expected domain, and index or name, once each, got 'indx' in 'systemd:indx=1' (did you mean \"index\"?)",
+    ),
+    ("haproxy:", """expected "haproxy:ENDPOINT", got 'haproxy:'"""),
+    ("haproxy:tpc:80", """expected "tcp:PORT", got 'tpc:80' (did you mean "tcp"?)"""),
+    ("haproxy:haproxy:80", "expected one PROXY header a connection, got 'haproxy:haproxy:80'"),
+    ("tls:", """expected "tls:PORT" or "tls:DIRECTORY", got 'tls:'"""),
+    ("ssl:sites", "expected port from 0 to 65535, got 'sites' in 'ssl:sites'"),
+    ("tls:443:client=required", "expected ca=FILE with client, got 'required' in 'tls:443:client=required'"),
+    (
+        "tls:443:ca=a:client=maybe",
+        "expected client=required, client=optional or client=none, got 'maybe' in 'tls:443:ca=a:client=maybe'",
+    ),
+    ("tls:443:min=1.1", "expected min=1.2 or min=1.3, got '1.1' in 'tls:443:min=1.1'"),
+    ("tls:sites:cert=c", "expected a directory of certificates or cert=FILE, got 'c' in 'tls:sites:cert=c'"),
+    (
+        "tls:443:crt=c",
+        "expected one of port, key, cert, chain, ca, client, min, ciphers, dh, interface, backlog, reuse_port, "
+        "got 'crt' in 'tls:443:crt=c' (did you mean \"cert\"?)",
     ),
     ("unix:/a\\", r"expected a character after the last backslash, got '/a\\'"),
 ]
@@ -521,3 +604,67 @@ def lack(monkeypatch: pytest.MonkeyPatch, *hosts: str, error: int = errno.EADDRN
         return real(self, family, address)
 
     monkeypatch.setattr(TCPEndpoint, "_open", refuse)
+
+
+# Plug-ins, and sockets of others.
+
+
+def test_an_installed_package_may_bring_a_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EP-08: a distribution with an entry point is enough; one that cannot be loaded is one line."""
+    monkeypatch.setattr(grammar, "_schemes", dict(grammar._schemes))
+    (tmp_path / "dummy_endpoint.py").write_text(
+        "from container.channel.endpoints import parse_endpoint\n"
+        "def parse(arguments):\n    return parse_endpoint('127.0.0.1:' + arguments.bind('port')['port'])\n"
+    )
+    metadata = tmp_path / "dummy-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dummy\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(
+        "[container.endpoints]\nlocal = dummy_endpoint:parse\nbroken = dummy_endpoint:missing\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert parse_endpoint("local:80") == TCPEndpoint("127.0.0.1", 80)
+    assert parse_endpoint("local:81") == TCPEndpoint("127.0.0.1", 81)
+    with pytest.raises(
+        EndpointError, match="cannot load dummy_endpoint:missing for 'broken:1': AttributeError"
+    ):
+        parse_endpoint("broken:1")
+
+
+def test_a_descriptor_that_listens_is_served(opened: Callable[[Endpoint], list[socket.socket]]) -> None:
+    """EP-07"""
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        number = os.dup(theirs.fileno())
+        endpoint = parse_endpoint(f"fd:{number}")
+        (sock,) = opened(endpoint)
+        assert sock.fileno() == number
+        assert not sock.getblocking()
+        assert endpoint.describe(sock) == f"http://127.0.0.1:{theirs.getsockname()[1]}/"
+
+
+def test_a_descriptor_that_does_not_listen_is_one_line(tmp_path: Path) -> None:
+    """EP-07"""
+    file = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(ListenError, match=f"expected a socket as descriptor {file}, got something else"):
+            parse_endpoint(f"fd:{file}").listen()
+    finally:
+        os.close(file)
+    with pytest.raises(ListenError, match="bad file descriptor"):
+        parse_endpoint(f"fd:{file}").listen()
+    with socket.socket() as plain:
+        with pytest.raises(ListenError, match="expected a socket that listens"):
+            parse_endpoint(f"fd:{plain.fileno()}").listen()
+        assert plain.fileno() >= 0
+
+
+def test_a_systemd_socket_that_was_not_passed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EP-06"""
+    monkeypatch.setattr(systemd, "_provided", ())
+    with pytest.raises(ListenError, match="no sockets were passed"):
+        parse_endpoint("systemd:0").listen()
+    systemd.provide(("web", "admin"))
+    with pytest.raises(ListenError, match="systemd:index=2: expected an index below 2"):
+        parse_endpoint("systemd:2").listen()
+    with pytest.raises(ListenError, match="systemd:name=wed: expected one of the names web, admin"):
+        parse_endpoint("systemd:wed").listen()

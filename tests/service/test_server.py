@@ -517,21 +517,6 @@ def test_run_takes_bare_bindings_and_reports_a_taken_port(capfd: pytest.CaptureF
     assert capfd.readouterr().err.startswith("container: cannot listen on 127.0.0.1:")
 
 
-def test_rights_are_given_up_group_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, object]] = []
-    for name in ("setuid", "setgid", "setgroups"):
-        monkeypatch.setattr(os, name, lambda value, name=name: calls.append((name, value)))
-    monkeypatch.setattr(os, "initgroups", lambda *values: calls.append(("initgroups", values)))
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    process.become(None, None)
-    assert calls == []
-    process.become(0, None)
-    assert calls == [("initgroups", ("root", 0)), ("setgid", 0), ("setuid", 0)]
-    calls.clear()
-    process.become(54321, 7)
-    assert calls == [("setgroups", [7]), ("setgid", 7), ("setuid", 54321)]
-
-
 # Logging.
 
 

@@ -1,0 +1,214 @@
+"""EP-04, EP-05: certificates of one endpoint: by name, changed while in use, and those that cannot be used."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container.channel.certificates import CertificateProblem, Certificates, TLSSettings, parse_minimum
+from tests.certificates import Authority, shake_hands
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def names_of(certificates: Certificates, authority: Authority, name: str | None) -> set[str]:
+    """The names of the certificate that is shown to a client asking for `name`."""
+    shown = shake_hands(certificates.context, authority.client(), name).getpeercert()
+    assert shown is not None
+    return {str(value) for _, value in shown["subjectAltName"]}
+
+
+def loaded(clock: Clock | None = None, **settings: object) -> Certificates:
+    certificates = Certificates(TLSSettings(**settings), clock or Clock())  # type: ignore[arg-type]  # any of them
+    certificates.load()
+    return certificates
+
+
+def test_a_directory_serves_each_name_its_own_certificate(authority: Authority, tmp_path: Path) -> None:
+    """EP-05: three names, a wildcard, a pair of files, certbot's layout, and a default for all others."""
+    authority.issue("sites/a.example.pem", "a.example")
+    authority.issue("sites/_.wild.example.pem", "*.wild.example")
+    authority.issue("sites/default.pem", "fallback.example", "other.example")
+    chain, key = authority.issue_apart("sites/c.example", "c.example")
+    pair = authority.issue_apart("pair", "d.example")
+    pair[0].rename(tmp_path / "sites/d.example.crt")
+    pair[1].rename(tmp_path / "sites/d.example.key")
+    (tmp_path / "sites/README").write_text("not a certificate")
+    certificates = loaded(directory=str(tmp_path / "sites"))
+    assert chain.exists()
+    assert key.exists()
+    for name, expected in {
+        "a.example": "a.example",
+        "A.Example": "a.example",
+        "x.wild.example": "*.wild.example",
+        "c.example": "c.example",
+        "d.example": "d.example",
+        "other.example": "fallback.example",
+        None: "fallback.example",
+    }.items():
+        assert expected in names_of(certificates, authority, name), name
+
+
+def test_a_name_nobody_has_is_refused_without_a_default(authority: Authority, tmp_path: Path) -> None:
+    """EP-05"""
+    authority.issue("sites/a.example.pem", "a.example")
+    certificates = loaded(directory=str(tmp_path / "sites"))
+    for name in ("b.example", "x.a.example", None):
+        with pytest.raises(ssl.SSLError):
+            names_of(certificates, authority, name)
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+
+
+def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EP-04: at most a second later; the failure is logged once."""
+    clock = Clock()
+    path = authority.issue("server.pem", "a.example", "old.example")
+    certificates = loaded(clock, certificate=str(path))
+    authority.issue("server.pem", "a.example", "new.example")
+    assert "old.example" in names_of(certificates, authority, "a.example")
+    clock.now += 1
+    assert "new.example" in names_of(certificates, authority, "a.example")
+    with caplog.at_level(logging.ERROR):
+        path.write_text("-----BEGIN CERTIFICATE-----\nrubbish")
+        for _ in range(3):
+            clock.now += 1
+            assert "new.example" in names_of(certificates, authority, "a.example")
+    assert len(caplog.records) == 1
+    assert "the old one stays in use" in caplog.text
+    path.unlink()
+    clock.now += 1
+    assert "new.example" in names_of(certificates, authority, "a.example")
+    authority.issue("server.pem", "a.example", "third.example")
+    clock.now += 1
+    assert "third.example" in names_of(certificates, authority, "a.example")
+
+
+def test_a_certificate_may_come_and_go_in_a_directory(authority: Authority, tmp_path: Path) -> None:
+    """EP-05"""
+    clock = Clock()
+    authority.issue("sites/a.example.pem", "a.example")
+    certificates = loaded(clock, directory=str(tmp_path / "sites"))
+    added = authority.issue("sites/b.example.pem", "b.example")
+    clock.now += 1
+    assert names_of(certificates, authority, "b.example") == {"b.example"}
+    added.unlink()
+    clock.now += 1
+    with pytest.raises(ssl.SSLError):
+        names_of(certificates, authority, "b.example")
+    (tmp_path / "sites").rename(tmp_path / "gone")
+    clock.now += 1
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+
+
+def test_a_key_of_another_certificate_does_not_replace_a_good_pair(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """EP-04: half of a renewal is on disk when a client connects."""
+    clock = Clock()
+    certificate, key = authority.issue_apart("one", "a.example")
+    certificates = loaded(clock, certificate=str(certificate), key=str(key))
+    other, other_key = authority.issue_apart("two", "a.example", "new.example")
+    other.rename(certificate)
+    clock.now += 1
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+    other_key.rename(key)
+    clock.now += 1
+    assert "new.example" in names_of(certificates, authority, "a.example")
+
+
+def test_a_chain_may_be_in_a_file_of_its_own(authority: Authority, tmp_path: Path) -> None:
+    """EP-04: the client knows the root only."""
+    intermediate = authority.ca.create_child_ca()
+    leaf = intermediate.issue_cert("a.example")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "leaf.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    intermediate.cert_pem.write_to_path(tmp_path / "chain.pem")
+    files = {"certificate": str(tmp_path / "leaf.pem"), "key": str(tmp_path / "key.pem")}
+    with pytest.raises(ssl.SSLCertVerificationError):
+        names_of(loaded(**files), authority, "a.example")
+    assert names_of(loaded(**files, chain=str(tmp_path / "chain.pem")), authority, "a.example") == {
+        "a.example"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"certificate": "none.pem"}, "cannot read '.*none.pem': no such file or directory"),
+        ({"certificate": "empty"}, "expected a certificate as PEM in '.*empty', got something else"),
+        ({"certificate": "leaf.pem"}, "expected a private key as PEM in '.*leaf.pem', got none"),
+        ({"certificate": "good.pem", "key": "none.key"}, "cannot read '.*none.key': no such file or directory"),
+        ({"certificate": "leaf.pem", "key": "other.key"}, "the key in '.*other.key' is not that of the certificate"),
+        ({"certificate": "leaf.pem", "key": "locked.key"}, "expected a key without a password in '.*locked.key'"),
+        ({"certificate": "good.pem", "ciphers": "NONSENSE"}, "expected ciphers as OpenSSL spells them, got 'NONSENSE'"),
+        ({"certificate": "good.pem", "authorities": "empty", "client": "required"}, "certificates in '.*empty'"),
+        ({"certificate": "good.pem", "dh_parameters": "empty"}, "expected DH parameters in '.*empty'"),
+        ({"certificate": "good.pem", "chain": "none.pem"}, "cannot read '.*none.pem': no such file"),
+        ({"directory": "nothing"}, "cannot read the directory '.*nothing': no such file or directory"),
+        ({"directory": "hollow"}, "expected certificates such as NAME.pem in '.*hollow', got none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_one_clear_line(
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    message: str,
+) -> None:
+    """EP-04"""
+    from cryptography.hazmat.primitives import serialization
+
+    monkeypatch.chdir(tmp_path)
+    authority.issue("good.pem", "a.example")
+    leaf, other = authority.ca.issue_cert("a.example"), authority.ca.issue_cert("b.example")
+    leaf.cert_chain_pems[0].write_to_path("leaf.pem")
+    other.private_key_pem.write_to_path("other.key")
+    key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
+    (tmp_path / "locked.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(CertificateProblem, match=message) as caught:
+        loaded(**settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("1.2", ssl.TLSVersion.TLSv1_2),
+        ("TLSv1.3", ssl.TLSVersion.TLSv1_3),
+        ("TLSv1_2_METHOD", ssl.TLSVersion.TLSv1_2),
+    ],
+)
+def test_a_version_has_several_spellings(text: str, version: ssl.TLSVersion) -> None:
+    assert parse_minimum(text) is version
+
+
+@pytest.mark.parametrize("text", ["", "1", "1.0", "1.1", "SSLv3", "1.4"])
+def test_a_version_that_is_broken_or_unknown_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected 1\.2 or 1\.3"):
+        parse_minimum(text)
