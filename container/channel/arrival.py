@@ -115,8 +115,11 @@ class Arrival:
             self.abort()
 
     def close_if_idle(self) -> None:
+        group = self._listener.group
         if not self._has_begun:
             self.abort()
+        else:  # a handshake takes no longer than a few round trips
+            self._deadline = min(self._deadline, group.now + group.host.timeouts.linger)
 
     def abort(self) -> None:
         self._task.cancel()
