@@ -186,16 +186,16 @@ TLS_PARAMETERS: Final[list[click.Parameter]] = [
     _option("--ssl-ciphers", "--ciphers", metavar="LIST", help="Ciphers of TLS 1.2, as OpenSSL spells them."),
 ]  # fmt: skip
 PROCESS_PARAMETERS: Final[list[click.Parameter]] = [
-    _option("-u", "--user", "--uid", **_NAME, help="Whom to become, by name or number, once the ports are open."),
-    _option("-g", "--group", "--gid", **_NAME, help="The group to become; the user's unless given."),
+    _option("--user", "-u", "--uid", **_NAME, help="Whom to become, by name or number, once the ports are open."),
+    _option("--group", "-g", "--gid", **_NAME, help="The group to become; the user's unless given."),
     _option(
-        "-m", "--umask", type=Parsed("mask", parse_umask), metavar="OCTAL",
+        "--umask", "-m", type=Parsed("mask", parse_umask), metavar="OCTAL",
         help="Which rights new files do not have, such as 027.",
     ),
     _option("--chroot", metavar="DIR", help="Shut the process into a directory once everything is loaded."),
     _option("--chdir", metavar="DIR", help="Change to a directory before anything is loaded."),
-    _option("-d", "--rundir", metavar="DIR", help="Change to a directory once everything is loaded, after --chroot."),
-    _option("-p", "--pidfile", "--pid", metavar="FILE", help="Write the process id to a file, removed at the end."),
+    _option("--rundir", "-d", metavar="DIR", help="Change to a directory once everything is loaded, after --chroot."),
+    _option("--pidfile", "-p", "--pid", metavar="FILE", help="Write the process id to a file, removed at the end."),
 ]  # fmt: skip
 
 PARAMETERS: Final[list[click.Parameter]] = [

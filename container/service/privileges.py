@@ -6,6 +6,7 @@ the chroot hides the files that know them. Not here: the file with the process i
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Privileges:
             groups = groups_of(self.uid, self.gid)
         except OSError as error:
             raise self._problem(error) from error
+        codecs.lookup("idna")  # names of hosts need it, and the library may be out of reach soon
         _enter(self.chroot, self.rundir)
         if self.umask is not None:
             os.umask(self.umask)

@@ -287,6 +287,7 @@ def test_haproxy_tells_who_the_client_is(
                 answer = b""
                 while data := sock.recv(4096):
                     answer += data
+                sock.close()
                 assert f"'127.0.0.7', '{scheme}'".encode() in answer
     finally:
         process.terminate()
@@ -366,7 +367,7 @@ def test_the_process_may_be_shut_into_a_directory(start: Callable[..., Running],
 
 
 NOT_ROOT = """
-import os, pwd, sys, asyncio, uvloop
+import encodings.idna, os, pwd, sys, asyncio, uvloop
 from container.cli.main import main
 import container.resources.static, container.service.loop
 os.setgroups([]); os.setgid(54321); os.setuid(54321)
