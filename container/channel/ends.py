@@ -2,11 +2,16 @@
 
 import asyncio
 import ssl
+import sys
 
 from container.channel.certificates import ServerContext
 from container.message.connection import Connection
 from container.message.tls import TLS
 from container.protocol.proxy_header import ProxyHeader
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
 
 
 def connection_of(transport: asyncio.BaseTransport, header: ProxyHeader | None = None) -> Connection:
@@ -23,6 +28,17 @@ def connection_of(transport: asyncio.BaseTransport, header: ProxyHeader | None =
         ends = (_plain(peer[0]), peer[1]), (_plain(local[0]), local[1])
         return Connection(*ends, secure=secure, tls=tls)
     return Connection(path=local if isinstance(local, str) else None, secure=secure, tls=tls)
+
+
+def unsent_in_kernel(transport: asyncio.BaseTransport) -> int:
+    """Bytes the client has not acknowledged; 0 where the system does not tell."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sys.platform != "linux" or sock.fileno() < 0:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _facts(ssl_object: ssl.SSLObject) -> TLS:

@@ -10,7 +10,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
-from container.channel.ends import connection_of
+from container.channel.ends import connection_of, unsent_in_kernel
 from container.channel.exchange import H1Exchange
 from container.channel.group import ChannelGroup
 from container.channel.sendfile import FileSender
@@ -118,7 +118,8 @@ class H1Channel(asyncio.Protocol):
             self.exchange.half_closed()
         else:
             self.advance()
-        return not self.transport.is_closing()
+        # Over TLS no loop can answer any more: to ask for it would be no more than a line in the log.
+        return self.transport.can_write_eof() and not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.group.remove(self)
@@ -320,11 +321,17 @@ class H1Channel(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Close after what was written has left, or when that makes no progress."""
         self._backlog = self.transport.get_write_buffer_size()
-        timeouts = self.group.host.timeouts
-        # Over TLS the transport waits for the client to say that it closes too, which many never do.
-        is_done = self.connection.secure and not self._backlog
-        self.deadline = self.group.now + (timeouts.linger if is_done else timeouts.write)
+        if not self.transport.can_write_eof():
+            # Over TLS the transport waits for the client to say that it closes too, which many never do.
+            self._backlog = -1
         self.transport.close()
+        self.deadline = self.group.now + self._patience()
+
+    def _patience(self) -> float:
+        """How long a client may take nothing of what was written."""
+        timeouts = self.group.host.timeouts
+        is_ending = self.transport.is_closing() and not self.transport.can_write_eof()
+        return timeouts.linger if is_ending else timeouts.write
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
@@ -360,7 +367,9 @@ class H1Channel(asyncio.Protocol):
 
     def _unsent(self) -> int:
         """What was given to be sent and has not left."""
-        return self.transport.get_write_buffer_size() + (self.sender.left if self.sender is not None else 0)
+        unsent = self.transport.get_write_buffer_size() + (self.sender.left if self.sender is not None else 0)
+        # Below a TLS transport is another one, which does not tell what it keeps; the kernel does.
+        return unsent if self.connection.tls is None else unsent + unsent_in_kernel(self.transport)
 
     # Time.
 
@@ -370,13 +379,14 @@ class H1Channel(asyncio.Protocol):
                 self._time_out()
         elif self.paused or self.transport.is_closing():
             backlog = self._unsent()
-            if backlog == self._backlog:
-                if backlog:
-                    log.info("no progress towards a client that does not read: connection cut")
+            if not backlog and self.transport.is_closing():
+                self.abort()
+            elif backlog == self._backlog:
+                log.info("no progress towards a client that does not read: connection cut")
                 self.abort()
             else:
                 self._backlog = backlog
-                self.deadline = now + self.group.host.timeouts.write
+                self.deadline = now + self._patience()
         else:
             self._time_out()
 
@@ -413,5 +423,5 @@ class H1Channel(asyncio.Protocol):
     def close_if_idle(self) -> None:
         if self.exchange is None and not self._lingering and not self.parser.buffer:
             self._hang_up()
-            if self.connection.secure:  # what it was told before has long left
+            if not self.transport.can_write_eof():  # what it was told before has long left
                 self.deadline = self.group.now

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import struct
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -464,5 +465,66 @@ def test_a_header_where_none_is_expected_is_a_bad_request(run: Run) -> None:
     async def main() -> None:
         async with serving(Ends(), "127.0.0.1:0") as server:
             assert b" 400 " in (await ask(server, None, V1 + LAST)).partition(b"\r\n")[0]
+
+    run(main())
+
+
+class Waiting(Resource):
+    is_leaf = True
+
+    def __init__(self) -> None:
+        self.asked, self.left = asyncio.Event(), asyncio.Event()
+
+    async def get(self, request: Request) -> Response:
+        request.exchange.on_close(lambda error: self.left.set())
+        self.asked.set()
+        await self.left.wait()
+        return Response.text("too late")
+
+
+def test_a_client_that_leaves_is_noticed_and_nothing_is_logged(
+    run: Run, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CH-16: TLS has no half-close; loops warn when a protocol wants one."""
+    path = authority.issue("server.pem", "a.example")
+    waiting = Waiting()
+
+    async def main() -> None:
+        async with serving(waiting, at(path)) as server:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, ssl=authority.client(), server_hostname="a.example"
+            )
+            writer.write(GET)
+            await waiting.asked.wait()
+            writer.close()
+            await waiting.left.wait()
+
+    run(main())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_slow_client_gets_the_end_of_its_answer(run: Run, authority: Authority) -> None:
+    """CH-16: it reads later than the close, and longer than the loop would wait for its goodbye."""
+    path = authority.issue("server.pem", "a.example")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving(Large(), at(path), linger=0.5) as server:
+            plain = socket.socket()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            plain.settimeout(PATIENCE_S)
+
+            def read() -> int:
+                plain.connect(("127.0.0.1", server.port))
+                with authority.client().wrap_socket(plain, server_hostname="a.example") as sock:
+                    sock.sendall(LAST)
+                    total = 0
+                    while data := sock.recv(65536):
+                        total += len(data)
+                        gate.wait(0.01)  # it takes its time
+                    return total
+
+            gate = threading.Event()
+            assert await loop.run_in_executor(None, read) > 3_000_000
 
     run(main())
