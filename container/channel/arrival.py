@@ -9,6 +9,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from functools import partial
 from typing import Final
 
@@ -131,7 +132,7 @@ class Arrival:
         header = None
         if listener.is_proxied:
             header = await self._read_header(sock)
-        context = None
+        context: ssl.SSLContext | None = None
         if listener.certificates is not None:
             if not await self._begins_with_tls(sock):
                 return
@@ -139,7 +140,7 @@ class Arrival:
         await self._hand_over(sock, header, context)
 
     async def _hand_over(
-        self, sock: socket.socket, header: ProxyHeader | None, context: object | None
+        self, sock: socket.socket, header: ProxyHeader | None, context: ssl.SSLContext | None
     ) -> None:
         group = self._listener.group
         factory = partial(H1Channel, group, header)
@@ -150,7 +151,7 @@ class Arrival:
             _, channel = await group.loop.connect_accepted_socket(
                 factory,
                 sock,
-                ssl=context,  # type: ignore[arg-type]  # an SSLContext, which only certificates.py knows
+                ssl=context,
                 ssl_handshake_timeout=group.host.timeouts.handshake,
                 ssl_shutdown_timeout=SHUTDOWN_S,
             )
