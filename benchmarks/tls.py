@@ -80,12 +80,12 @@ def shake_hands(port: int, seconds: float, core: int) -> int:
     return int(match[1])
 
 
-def sample(server: Server, seconds: float, core: int) -> dict[str, float]:
+def sample(name: str, server: Server, seconds: float, core: int) -> dict[str, float]:
     before = server.cpu_s()
     load = run_load(server.port, connections=32, seconds=seconds, core=core, secure=True)
     between = server.cpu_s()
     if load.errors:
-        raise RuntimeError(f"{load.errors} errors")
+        raise RuntimeError(f"{name}: {load.errors} errors in {load.requests} requests")
     made = shake_hands(server.port, seconds, core)
     after = server.cpu_s()
     return {"kept": (between - before) * 1e6 / load.requests, "handshake": (after - between) * 1e6 / made}
@@ -119,7 +119,7 @@ def main() -> None:
             )  # fmt: skip
         for number in range(arguments.rounds):
             for name, server in servers.items():
-                samples[name][number] = sample(server, arguments.seconds, 1)
+                samples[name][number] = sample(name, server, arguments.seconds, 1)
     rows = []
     for name in samples:
         middle = medians(samples, name)
