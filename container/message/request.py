@@ -10,6 +10,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
+from container.message.authority import split_authority
 from container.message.body import Body
 from container.message.connection import Connection
 from container.message.headers import Headers
@@ -30,7 +31,8 @@ class Request:
     `method` as sent, case-sensitive. `target` is the request target as sent, `raw_path` and `raw_query` its
     parts (`raw_path` is `*` or an authority for those forms). `http_version` is "1.0" or "1.1".
     `raw_headers` are `(lower-case name, value)` in order. `consumed` is how many bytes of `raw_path` the
-    traversal has used up: what comes before is `script_name`, the rest `path_info`.
+    traversal has used up: what comes before is `script_name`, the rest `path_info`. The first `base` bytes of
+    it lead to this server, not into its tree: whatever stands in front has cut them off.
 
     `is_masked` once `set_host` has replaced what the client and the connection say.
 
@@ -40,7 +42,7 @@ class Request:
     """
 
     __slots__ = (
-        "_lazy", "attached_session", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
+        "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
         "memo", "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
     )  # fmt: skip
 
@@ -70,7 +72,7 @@ class Request:
         self.is_masked = False
         # Set by Sessions on the way down the tree; whoever hands it on opens it (Session.open).
         self.attached_session: Session | None = None
-        self.consumed = 0
+        self.consumed = self.base = 0
         self._lazy: dict[str, Any] | None = None
 
     # Fields.
@@ -159,10 +161,6 @@ class Request:
     @property
     def host(self) -> str:
         """The authority the client asked for, `name` or `name:port`; the local address when it sent none."""
-        lazy = self._cache()
-        if "host" in lazy:
-            replaced: str = lazy["host"]
-            return replaced
         value = self.raw_header(b"host")
         if value:
             return value.decode("latin-1")
@@ -184,9 +182,6 @@ class Request:
 
     @property
     def is_secure(self) -> bool:
-        lazy = self._lazy
-        if lazy is not None and "secure" in lazy:
-            return bool(lazy["secure"])
         return self.connection.secure
 
     @property
@@ -195,7 +190,7 @@ class Request:
 
     @property
     def client(self) -> tuple[str, int] | None:
-        """The peer's address and port; None on a UNIX socket."""
+        """The client's address and port, as the connection or a trusted proxy tells it; None on a UNIX socket."""
         return self.connection.client
 
     @property
@@ -209,14 +204,50 @@ class Request:
         self._cache()["user"] = user, scheme
 
     def set_host(self, host: str, port: int | None = None, *, secure: bool | None = None) -> None:
-        """Say what the outside world calls this server: a port is shown unless it is the scheme's own."""
-        lazy = self._cache()
+        """Say what the outside world calls this server: a port is shown unless it is the scheme's own.
+
+        The Host field is replaced, and so is the server's end of the connection, for this request only.
+        """
         self.is_masked = True
+        self.connection = connection = self.connection.told()
         if secure is not None:
-            lazy["secure"] = secure
-        default = 443 if self.is_secure else 80
-        name = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        lazy["host"] = name if port in (None, default) else f"{name}:{port}"
+            connection.secure = secure
+        default = 443 if connection.secure else 80
+        host = host.removeprefix("[").removesuffix("]")
+        connection.server = host, port or default
+        name = f"[{host}]" if ":" in host else host
+        value = (name if port in (None, default) else f"{name}:{port}").encode("latin-1")
+        self.raw_headers = ((b"host", value), *[field for field in self.raw_headers if field[0] != b"host"])
+        self._forget("headers")
+
+    def set_client(self, client: tuple[str, int] | None) -> None:
+        """Say who the client of the proxy is that has sent this request; 0 for a port that is not known."""
+        self.connection = self.connection.told()
+        self.connection.set_client(client)
+
+    def set_prefix(self, prefix: bytes) -> None:
+        """Say what a proxy has cut off the front of the path, `/a/b`: it is in all paths and URLs from now on."""
+        self.raw_path = prefix + self.raw_path
+        self.raw_target = prefix + self.raw_target
+        self.base += len(prefix)
+        self.consumed += len(prefix)
+
+    def rewrite(self, rest: bytes, query: bytes | None = None) -> None:
+        """Ask for another path below the current resource: `rest`, empty or with its leading slash, takes the
+        place of what is to be looked up, and `query` that of the query. The target stays as it was sent."""
+        if not rest and self.consumed == self.base:
+            rest = b"/"  # what clients ask for when they ask for nothing
+        self.raw_path = self.raw_path[: self.consumed] + rest
+        if query is not None:
+            self.raw_query = query
+            self._forget("args")
+
+    def reroute(self, path: bytes) -> None:
+        """Become the request for another path of this server, with the same query, as if that had been sent:
+        the traversal begins anew, after `Exchange.restart`."""
+        self.raw_path = self.raw_path[: self.base] + path
+        self.raw_target = self.raw_path + b"?" + self.raw_query if self.raw_query else self.raw_path
+        self.consumed = self.base
 
     @property
     def urls(self) -> "URLs":
@@ -324,14 +355,17 @@ class Request:
         """
         if self.method != "HEAD":
             self.method = "GET"
-        self.raw_path, _, self.raw_query = target.partition(b"#")[0].partition(b"?")
+        path, _, self.raw_query = target.partition(b"#")[0].partition(b"?")
+        prefix = self.raw_path[: self.base]
+        # Those who know of the prefix have it in their links.
+        self.raw_path = path if path.startswith(prefix + b"/") else prefix + path
         dropped = (b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"expect")
         self.raw_headers = tuple(field for field in self.raw_headers if field[0] not in dropped)
         self.release()
         self.body = Body(0, complete=True)
-        self.consumed = 0
+        self.consumed = self.base
         self.memo = None
-        kept = ("host", "secure", "root", "user", "redirects")
+        kept = ("root", "user", "redirects")
         self._lazy = {name: value for name, value in self._cache().items() if name in kept}
         count: int = self._lazy.get("redirects", 0) + 1
         self._lazy["redirects"] = count
@@ -348,6 +382,11 @@ class Request:
         if self._lazy is None:
             self._lazy = {}
         return self._lazy
+
+    def _forget(self, name: str) -> None:
+        """Something was replaced that `name` was made of."""
+        if self._lazy is not None:
+            self._lazy.pop(name, None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.raw_target.decode('latin-1')} HTTP/{self.http_version}>"
@@ -371,16 +410,6 @@ def decode_segment(raw: bytes) -> str:
     if b"%" in raw:
         raw = unquote_to_bytes(raw)
     return raw.decode("utf-8", "replace")
-
-
-def split_authority(authority: str) -> tuple[str, int | None]:
-    """Name without brackets, and port or None, of `name[:port]`."""
-    if authority.startswith("["):
-        name, _, rest = authority[1:].partition("]")
-        port = rest[1:]
-    else:
-        name, _, port = authority.partition(":")
-    return name, int(port) if port.isdecimal() else None
 
 
 def _segments(raw: bytes) -> Iterator[str]:

@@ -34,8 +34,8 @@ class URLs:
 
     @property
     def root(self) -> str:
-        """The root remembered by `Request.remember_root`; the origin when none was."""
-        return self._absolute(self._request.remembered_root or b"")
+        """The root remembered by `Request.remember_root`; the top of this server when none was."""
+        return self._absolute(self._request.remembered_root or self._request.raw_path[: self._request.base])
 
     @property
     def parent(self) -> str:

@@ -8,7 +8,7 @@ anything with an underscore (`X_Auth` would be read as `X-Auth`) and `Proxy` (wh
 from collections.abc import Iterable
 from typing import Any, Final
 
-from container.message.request import split_authority
+from container.message.authority import split_authority
 
 _KEYS_MAX: Final = 512
 # None: not for the application. The content is handed over decoded, so its transfer coding is gone.

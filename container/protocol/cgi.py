@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from container.message.authority import split_authority
 from container.message.errors import HTTPError
 from container.message.fields import TOKEN, Pair
-from container.message.request import Request, split_authority
+from container.message.request import Request
 from container.message.variables import add_fields, server_of
 
 Variables = dict[str, str]

@@ -9,15 +9,11 @@ from typing import Final
 
 import httptools
 
+from container.message.authority import HOST
 from container.message.errors import ProtocolError
 from container.message.fields import list_tokens
 from container.message.limits import Limits
 
-# uri-host [ ":" port ] (RFC 9110 7.2, RFC 3986 3.2.2): reg-name, IPv4 or a bracketed literal, or nothing.
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+(?:%25[0-9A-Za-z\-._~]+)?\]|\[v[0-9A-Fa-f]+\.[0-9A-Za-z\-._~!$&'()*+,;=:]+\]"
-    rb"|(?:[0-9A-Za-z\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?"
-)
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)(.*)", re.DOTALL)
 _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~]+):[0-9]{1,5}")
 # Whitespace at the end of a field line is not part of the value (RFC 9112 5.1); httptools keeps or refuses it.
@@ -139,7 +135,7 @@ class Tokeniser:
         return head
 
     def _check_host(self, host: bytes) -> None:
-        if _HOST.fullmatch(host) is None:
+        if HOST.fullmatch(host) is None:
             raise ProtocolError(400, "malformed Host field")
         if len(self._valid_hosts) >= _REMEMBERED_MAX:
             self._valid_hosts.clear()
@@ -243,7 +239,7 @@ def _other_form(head: Head) -> None:
     if absolute is None:
         raise ProtocolError(400, "expected a path or an absolute URI as request target")
     authority, rest = absolute[1], absolute[2]
-    if not authority or _HOST.fullmatch(authority) is None:
+    if not authority or HOST.fullmatch(authority) is None:
         raise ProtocolError(400, "malformed authority in the request target")
     # The target's authority replaces whatever Host says (RFC 9112 3.2.2).
     head.fields = ((b"host", authority), *(field for field in head.fields if field[0] != b"host"))

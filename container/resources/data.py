@@ -30,7 +30,7 @@ class Data(Resource):
         self._not_modified = not_modified(self._response.headers)
 
     def child(self, name: str, request: Request) -> Resource | None:
-        return self if request.raw_path[: request.consumed] == b"/" else None
+        return self if request.raw_path[request.base : request.consumed] == b"/" else None
 
     def get(self, request: Request) -> Response:
         if is_plain(request):

@@ -36,6 +36,6 @@ class ParentRedirect(Resource):
         self.status = status
 
     def render(self, request: Request) -> Response:
-        here = request.raw_path[: request.consumed] or request.raw_path
+        here = request.raw_path[: request.consumed] if request.consumed > request.base else request.raw_path
         directory = quote(here[: here.rfind(b"/") + 1], safe="/%:@!$&'()*+,;=~-._")
         return Response.redirect(request.urls.origin + directory, self.status)

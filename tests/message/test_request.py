@@ -3,11 +3,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from container.message.authority import split_authority
 from container.message.body import EMPTY, Body
 from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError
 from container.message.form_limits import FormError, FormLimits
-from container.message.request import Request, decode_segment, split_authority
+from container.message.request import Request, decode_segment
 
 T = TypeVar("T")
 

@@ -153,8 +153,8 @@ def script_processors() -> dict[str, ScriptProcessor]:
 def _is_root(resource: Resource, request: Request) -> bool:
     """The script is the site, its `/` was asked for, and what it has bound knows of no children."""
     return (
-        request.consumed == 0
-        and request.raw_path == b"/"
+        request.consumed == request.base
+        and request.raw_path[request.base :] == b"/"
         and not resource.is_leaf
         and not resource.is_transparent
         and not resource.children

@@ -164,7 +164,7 @@ class Files(Resource):
 
     def get(self, request: Request) -> Reply:
         rest = rest_of(request)
-        if self._is_file and rest == b"/" and not request.consumed:
+        if self._is_file and rest == b"/" and request.consumed == request.base:
             rest = b""
         below = safe_path(rest, dotfiles=self._dotfiles)
         if below is None:

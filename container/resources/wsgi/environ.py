@@ -6,7 +6,8 @@ How fields become variables is in `message/variables.py`, which CGI shares.
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from container.message.request import Request, split_authority
+from container.message.authority import split_authority
+from container.message.request import Request
 from container.message.variables import add_fields, server_of
 
 Environ = dict[str, Any]

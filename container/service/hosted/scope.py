@@ -29,7 +29,7 @@ def request_from(scope: dict[str, Any]) -> Request:
     request = Request(
         scope["method"], target, path, query, version, fields, _body(fields, may_come_unannounced=many_bodies)
     )
-    request.consumed = consumed
+    request.consumed = request.base = consumed
     request.connection = _connection(scope)
     if sum(name == b"host" for name, _ in fields) > 1:
         raise ProtocolError(400, "expected one Host field")
