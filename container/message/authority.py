@@ -43,6 +43,8 @@ def normal_name(name: str) -> str:
     Raises ValueError for what is no name.
     """
     lower = name.lower().removesuffix(".")
+    if lower.startswith("[") != lower.endswith("]"):
+        raise ValueError(f"expected the name of a host, got {name!r}")
     if lower.startswith("[") or ":" in lower:
         from ipaddress import IPv6Address  # late: most hosts have names
 
@@ -73,8 +75,8 @@ class HostPattern:
         if text.count(":") > 1 and not text.startswith("["):
             host, port = text, ""  # an IPv6 address as it is
         elif text.startswith("["):
-            host, _, port = text.partition("]")
-            host, port = host + "]", port.removeprefix(":")
+            host, bracket, port = text.partition("]")
+            host, port = host + bracket, port.removeprefix(":")
         else:
             host, _, port = text.partition(":")
         self.is_wild = host.startswith("*.")

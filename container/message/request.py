@@ -242,12 +242,16 @@ class Request:
             self.raw_query = query
             self._forget("args")
 
-    def reroute(self, path: bytes) -> None:
-        """Become the request for another path of this server, with the same query, as if that had been sent:
-        the traversal begins anew, after `Exchange.restart`."""
+    def reroute(self, path: bytes) -> int:
+        """Become the request for another path of this server, with the same query, as if that had been sent.
+
+        The traversal begins anew after `Exchange.restart`. Returns how often this has happened.
+        """
         self.raw_path = self.raw_path[: self.base] + path
         self.raw_target = self.raw_path + b"?" + self.raw_query if self.raw_query else self.raw_path
         self.consumed = self.base
+        self.attached_session = None
+        return self._begin_anew("form")
 
     @property
     def urls(self) -> "URLs":
@@ -365,9 +369,13 @@ class Request:
         self.body = Body(0, complete=True)
         self.consumed = self.base
         self.memo = None
-        kept = ("root", "user", "redirects")
-        self._lazy = {name: value for name, value in self._cache().items() if name in kept}
-        count: int = self._lazy.get("redirects", 0) + 1
+        return self._begin_anew("root", "user")
+
+    def _begin_anew(self, *kept: str) -> int:
+        """Forget what was found out, but for `kept`; how often this has happened."""
+        lazy = self._cache()
+        self._lazy = {name: lazy[name] for name in kept if name in lazy}
+        count: int = lazy.get("redirects", 0) + 1
         self._lazy["redirects"] = count
         return count
 

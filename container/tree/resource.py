@@ -124,6 +124,10 @@ class Resource:
 
     # The life of the process.
 
+    def parts(self) -> "list[Resource]":
+        """The resources right below this one that start and stop with it."""
+        return list(self.children.values())
+
     async def start(self) -> None:
         """Called once before the first request, in the worker that serves."""
 

@@ -22,10 +22,10 @@ from container.message.limits import Limits, Timeouts
 from container.message.request import Request
 from container.message.response import Response
 from container.tree.encoding import EncodingRules
+from container.tree.forwarded import Forwarded
 from container.tree.pages import error_page, traceback_page
 from container.tree.resource import Resource
 from container.tree.traverse import resolve
-from container.tree.wrapper import Wrapper
 
 log = logging.getLogger("container.site")
 
@@ -50,7 +50,8 @@ class Site(Resource):
     development only. `limits`, `timeouts`: of every connection that serves this site. `access_log`: told of
     every exchange. `encoders`: codings its answers may be sent in, such as `[Brotli(), Gzip()]`, in the order
     the server prefers; `Encoded` has more options.
-    `sessions`: put around the root, such as `Sessions()`.
+    `sessions`: put around the root, such as `Sessions()`. `trusted_proxies`: addresses and networks of the
+    proxies whose word on the client, the host and the scheme counts; `Forwarded` has more options.
 
     Mounted inside another tree, a Site keeps its headers and error pages, and answers requests for its
     mount point without trailing slash by a redirect.
@@ -70,10 +71,13 @@ class Site(Resource):
         access_log: Callable[[Exchange], None] | None = None,
         encoders: Iterable[Encoder] = (),
         sessions: "Around | None" = None,
+        trusted_proxies: Iterable[str] | None = None,
     ) -> None:
         if not isinstance(root, Resource):
             raise TypeError(f"expected a Resource as root of a Site, got {root!r}")
         self.root = root if sessions is None else sessions.around(root)
+        if trusted_proxies is not None:
+            self.root = Forwarded(self.root, trusted_proxies)
         self.headers = Headers(headers)
         self._decorates = bool(encode_fields(self.headers.items()).fields)  # an illegal field is an error now
         self.error_pages = dict(error_pages or {})
@@ -199,15 +203,15 @@ class Site(Resource):
             resource = waiting.pop()
             if resource not in found:
                 found[resource] = None
-                if isinstance(resource, Wrapper):
-                    waiting.append(resource.inner)
-                elif not isinstance(resource, Site):
-                    waiting.extend(reversed(resource.children.values()))
+                waiting.extend(reversed(resource.parts()))
         return list(found)
 
     def error_response(self, request: Request, status: int, detail: str = "") -> Response:
         """The page this site shows for `status`."""
         return self._error_page(request, HTTPError(status, detail))
+
+    def parts(self) -> list[Resource]:
+        return []  # it starts and stops them itself
 
     # What came back.
 

@@ -31,6 +31,10 @@ def resolve(resource: Resource, request: Request) -> Resource:
             if not isinstance(entered, Resource):
                 return _Late(entered)
             resource = entered
+            # It may have put something in front of the path, or another one behind.
+            path = request.raw_path
+            end = len(path)
+            at = request.consumed
             continue
         if at >= end:
             return resource

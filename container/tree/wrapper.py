@@ -28,3 +28,6 @@ class Wrapper(Resource):
     @property
     def children(self) -> dict[str, Resource]:
         return self.inner.children
+
+    def parts(self) -> list[Resource]:
+        return [self.inner]
