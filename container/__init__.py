@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from container.message.request import Request
     from container.message.response import Response
     from container.message.websocket import WebSocket, WebSocketDisconnected, WebSocketOptions
+    from container.resources.access import Allow, ConcurrencyLimit, Deny, RateLimit
     from container.resources.asgi import ASGIResource
     from container.resources.asis import AsIs
     from container.resources.data import Data
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from container.resources.pool import ThreadPool
     from container.resources.redirect import ParentRedirect, Redirect
     from container.resources.responder import FastCGIProcessor, FastCGIResource, SCGIResource, UWSGIResource
+    from container.resources.rewrite import Rewriter, RewriteRule, alias, tilde, tilde_to_users
     from container.resources.script import PageScript, Registry, ResourceScript, ScriptDirectory
     from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
+    from container.resources.vhost import HostDirectory, VirtualHosts
+    from container.resources.vhostmonster import VHostMonster
     from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from container.sessions.sqlite import SQLiteStore
     from container.tree.accesslog import AccessLog
     from container.tree.encoding import Encoded
+    from container.tree.forwarded import Forwarded
+    from container.tree.front import Front
     from container.tree.pages import ErrorPage
     from container.tree.resource import Resource
     from container.tree.site import Site
@@ -45,25 +51,32 @@ if TYPE_CHECKING:
 _HOMES = {
     "ASGIResource": "resources.asgi",
     "AccessLog": "tree.accesslog",
+    "Allow": "resources.access",
     "Application": "service.application",
     "AsIs": "resources.asis",
     "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
+    "ConcurrencyLimit": "resources.access",
     "Data": "resources.data",
     "Deflate": "encoders.deflate",
+    "Deny": "resources.access",
     "Encoded": "tree.encoding",
     "ErrorPage": "tree.pages",
     "FastCGIProcessor": "resources.responder",
     "FastCGIResource": "resources.responder",
     "FileBody": "message.file_body",
     "Files": "resources.static",
+    "Forwarded": "tree.forwarded",
+    "Front": "tree.front",
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "HandlerResource": "resources.handler",
+    "HostDirectory": "resources.vhost",
     "Limits": "message.limits",
     "MemoryStore": "sessions",
     "PageScript": "resources.script",
     "ParentRedirect": "resources.redirect",
+    "RateLimit": "resources.access",
     "Redirect": "resources.redirect",
     "RedisStore": "sessions.redis",
     "Registry": "resources.script",
@@ -71,6 +84,8 @@ _HOMES = {
     "Resource": "tree.resource",
     "ResourceScript": "resources.script",
     "Response": "message.response",
+    "RewriteRule": "resources.rewrite",
+    "Rewriter": "resources.rewrite",
     "SCGIResource": "resources.responder",
     "SQLiteStore": "sessions.sqlite",
     "ScriptDirectory": "resources.script",
@@ -81,23 +96,30 @@ _HOMES = {
     "ThreadPool": "resources.pool",
     "Timeouts": "message.limits",
     "UWSGIResource": "resources.responder",
+    "VHostMonster": "resources.vhostmonster",
+    "VirtualHosts": "resources.vhost",
     "WSGIResource": "resources.wsgi",
     "WebSocket": "message.websocket",
     "WebSocketDisconnected": "message.websocket",
     "WebSocketOptions": "message.websocket",
     "WebSocketResource": "resources.websocket",
     "Zstd": "encoders.zstd",
+    "alias": "resources.rewrite",
     "serve": "service.server",
+    "tilde": "resources.rewrite",
+    "tilde_to_users": "resources.rewrite",
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "ASGIResource", "AccessLog", "Application", "AsIs", "Brotli", "ClientDisconnected", "Data", "Deflate",
-    "Encoded", "ErrorPage", "FastCGIProcessor", "FastCGIResource", "FileBody", "Files", "Gzip", "HTTPError",
-    "HandlerResource", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Redirect", "RedisStore",
-    "Registry", "Request", "Resource", "ResourceScript", "Response", "SCGIResource", "SQLiteStore",
-    "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts",
-    "UWSGIResource", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
-    "WebSocketResource", "Zstd", "serve",
+    "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Brotli", "ClientDisconnected",
+    "ConcurrencyLimit", "Data", "Deflate", "Deny", "Encoded", "ErrorPage", "FastCGIProcessor",
+    "FastCGIResource", "FileBody", "Files", "Forwarded", "Front", "Gzip", "HTTPError", "HandlerResource",
+    "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "RateLimit", "Redirect",
+    "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response", "RewriteRule",
+    "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory", "SendfileFrom", "Service", "Sessions",
+    "Site", "ThreadPool", "Timeouts", "UWSGIResource", "VHostMonster", "VirtualHosts", "WSGIResource",
+    "WebSocket", "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve",
+    "tilde", "tilde_to_users",
 ]  # fmt: skip
 
 

@@ -153,6 +153,7 @@ def source_of(options: Mapping[str, Any]) -> Source:
         mounts=options["mounts"],
         cgi=options["cgi"],
         cgi_bins=options["cgi_bins"],
+        vhosts=options["vhosts"],
     )
 
 
@@ -185,6 +186,7 @@ def settings_of(
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
         access_log=access_log,
         sessions=options["sessions"],
+        trusted_proxies=options["trusted_proxies"],
         scripts=Scripts(
             interpreters=options["cgi_interpreters"],
             variables=options["cgi_variables"],

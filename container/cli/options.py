@@ -14,6 +14,7 @@ from container import __version__
 from container.channel.certificates import parse_minimum
 from container.channel.endpoints import Endpoint, parse_endpoint
 from container.config.encoders import parse_encoders
+from container.config.gateways import parse_proxies
 from container.config.importer import nearest_name
 from container.config.kinds import KINDS
 from container.config.scripts import Scripts
@@ -129,6 +130,10 @@ def parse_umask(text: str, option: str) -> int:
     if not re.fullmatch(r"(?:0o?)?[0-7]{1,3}", text):
         raise ValueError(f"expected an octal number such as 027 for {option}, got {text!r}")
     return int(text, 8)
+
+
+def _proxies(text: str, option: str) -> tuple[str, ...]:
+    return parse_proxies(text)
 
 
 def spell_size(size: int | None) -> str:
@@ -254,6 +259,11 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "module:name without a KIND leads to is found out. Repeatable.",
     ),
     _option(
+        "--vhost", "vhosts", metavar="NAME=KIND:ARG", multiple=True,
+        help="Serve a thing of its own for a host, such as a.example=path:a, *.b.example=b:app or "
+        "c.example:8443=c:app; the rest is for all other hosts, without any they are answered 421. Repeatable.",
+    ),
+    _option(
         "--listen", "-b", "--bind", type=Parsed("endpoint", _endpoint), metavar="ADDRESS", multiple=True,
         help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1, "
         "unix:/run/app.sock:mode=660, tls:443:cert=FILE:key=FILE, systemd:NAME, fd:3 or haproxy:ADDRESS. "
@@ -334,6 +344,12 @@ PARAMETERS: Final[list[click.Parameter]] = [
     _option(
         "--sessions", metavar="STORE",
         help="Keep sessions for what is served: memory, sqlite:FILE or redis://HOST:PORT/DATABASE.",
+    ),
+    _option(
+        "--forwarded-allow-ips", "--trusted-proxy", "trusted_proxies", type=Parsed("networks", _proxies),
+        metavar="NETWORKS",
+        help="Addresses and networks of proxies whose Forwarded or X-Forwarded-* fields count, with commas between; "
+        "* for all, none for not even those of UNIX sockets, which count otherwise.",
     ),
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from container.channel.endpoints import UnixEndpoint
+from container.config.gateways import behind_proxies, hosts_before, parse_hosts
 from container.config.importer import ImportProblem, import_object
 from container.config.kinds import files, is_directory, resource_of, script
 from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
@@ -36,6 +38,8 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     """
     mounts = parse_mounts(source.mounts)
     name, value = _load(source, settings, mounts)
+    if source.vhosts:
+        value = _with_hosts(source.vhosts, name, value, settings)
     below = _scripts(source, settings)
     below += [(mount, resource_of(mount.spec, settings)) for mount in mounts if mount.path]
     if isinstance(value, Application):
@@ -49,6 +53,14 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     for mount, resource in below:
         sites[0].mount(mount.path, resource)
     return application
+
+
+def _with_hosts(texts: Sequence[str], name: str, value: object, settings: Settings) -> Resource:
+    """Virtual hosts, and for all other hosts what else there is to serve."""
+    if isinstance(value, Application):
+        raise ConfigProblem(f"expected virtual hosts inside {name}, got --vhost besides it")
+    default = None if isinstance(value, Welcome) else as_resource(value, name, settings)
+    return hosts_before(default, parse_hosts(texts), lambda spec: resource_of(spec, settings))
 
 
 def _scripts(source: Source, settings: Settings) -> list[tuple[Mount, Resource]]:
@@ -153,6 +165,10 @@ def _bind(
     application.bindings = [
         Binding(sites[id(each.site)], as_endpoints(each.endpoints), {}) for each in bindings
     ]
+    for site in sites.values():
+        places = [place for each in application.bindings if each.site is site for place in each.endpoints]
+        unix = any(isinstance(place, UnixEndpoint) for place in places)
+        site.root = behind_proxies(site.root, settings.trusted_proxies, unix=unix)
     return list(sites.values())
 
 

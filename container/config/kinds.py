@@ -11,10 +11,13 @@ import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from container.config.gateways import host_directory
 from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
 from container.config.mounts import ConfigProblem
 from container.config.objects import as_resource, asgi, handler_resource, wsgi
 from container.config.scripts import processors_of, scripts_at
+from container.config.tac import load_tac
+from container.service.application import Application
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +145,37 @@ def _redirect(url: str, settings: Settings) -> Resource:
     return Redirect(url)
 
 
+def _hosts(path: str, settings: Settings) -> Resource:
+    """A host for every sub-directory, `.rpy` and `.tac` file of a directory."""
+    from container.resources.script import ResourceScript
+
+    makers: dict[str, Callable[[str], Resource]] = {
+        "": lambda each: files(each, settings, listing=settings.listing),
+        ".rpy": ResourceScript,
+        ".tac": lambda each: _root_of_tac(each, settings),
+    }
+    return host_directory(path, makers)
+
+
+def _root_of_tac(path: str, settings: Settings) -> Resource:
+    """The one site of a `.tac` file; its addresses do not count."""
+    value = load_tac(path)
+    if not isinstance(value, Application):
+        return as_resource(value, path, settings)
+    if len(value.bindings) != 1 or value.services:
+        raise ConfigProblem(f"expected one site and no services in {path} to make a host of it")
+    return as_resource(value.bindings[0].site, path, settings)
+
+
+def _monster(networks: str, settings: Settings) -> Resource:
+    from container.resources.vhostmonster import VHostMonster
+
+    try:
+        return VHostMonster(networks.split(","))
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+
+
 # Our own need no installed metadata.
 KINDS: Final[dict[str, Kind]] = {
     "wsgi": wsgi,
@@ -157,4 +191,6 @@ KINDS: Final[dict[str, Kind]] = {
     "fastcgi": _fastcgi,
     "scgi": _scgi,
     "uwsgi": _uwsgi,
+    "vhosts": _hosts,
+    "vhostmonster": _monster,
 }

@@ -26,7 +26,8 @@ class Settings:
     every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
     those a site has. `index` is of every directory that is named, `listing` of a root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them.
-    `sessions` is the store of sessions around every site, as `make_store` takes it.
+    `sessions` is the store of sessions around every site, as `make_store` takes it. `trusted_proxies` are the
+    networks of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody.
     """
 
     threads: int = 8
@@ -44,6 +45,7 @@ class Settings:
     access_log: Callable[[Exchange], None] | None = None
     override_log: bool = False
     sessions: str | None = None
+    trusted_proxies: tuple[str, ...] | None = None
     scripts: Scripts = field(default_factory=Scripts)
 
 
@@ -61,3 +63,4 @@ class Source:
     factory: bool = False
     mounts: Sequence[str] = ()
     cgi_bins: Sequence[str] = ()
+    vhosts: Sequence[str] = ()

@@ -125,7 +125,7 @@ class RewriteRule:
     ) -> None:
         """Raises ValueError for what cannot be a rule."""
         try:
-            self._pattern = re.compile(pattern)
+            self._pattern = re.compile(pattern, re.DOTALL)  # no `%0A` gets by
             self._query = re.compile(query) if query is not None else None
             self._headers = [
                 (name.lower(), re.compile(value) if value is not None else None)

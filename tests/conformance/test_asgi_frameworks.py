@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from container.resources.asgi import ASGIResource
+from container.resources.wsgi import WSGIResource
 from container.testing import Client
 from container.tree.resource import Resource
+from container.tree.site import Site
 
 
 def starlette() -> Any:
@@ -112,6 +114,55 @@ def test_routes_match_and_links_lead_back(make: Any, mount: str, root_path: str)
             answer = client.get(prefix + path)
             assert (answer.status, answer.text) == (200, root_path + prefix + path)
         assert client.get(f"{prefix}/none").status == 404
+
+
+def flask() -> Resource:
+    from flask import Flask, url_for
+
+    app = Flask("flask_app")
+
+    @app.get("/items/<int:number>")
+    def item(number: int) -> str:
+        return url_for("item", number=number)
+
+    @app.get("/inner/deep")
+    def deep() -> str:
+        return url_for("deep")
+
+    return WSGIResource(app, threads=1)
+
+
+def django_wsgi() -> Resource:
+    from django.core.wsgi import get_wsgi_application
+
+    django()  # its settings
+    return WSGIResource(get_wsgi_application(), threads=1)
+
+
+def asgi_of(make: Any) -> Any:
+    return lambda: ASGIResource(make())
+
+
+BEHIND = {make.__name__: asgi_of(make) for make in FRAMEWORKS} | {"flask": flask, "django_wsgi": django_wsgi}
+
+
+@pytest.mark.parametrize("mount", ["", "m", "a/b"], ids=["depth0", "depth1", "depth2"])
+@pytest.mark.parametrize("name", BEHIND)
+def test_links_lead_back_through_a_proxy_that_cuts_a_prefix_off(name: str, mount: str) -> None:
+    """PX-09: X-Forwarded-Prefix in front of what is mounted anywhere."""
+    root: Resource = BEHIND[name]()
+    if mount:
+        root, app = Resource(), root
+        root.mount(mount, app)
+    prefix = f"/{mount}" if mount else ""
+    fields = {"X-Forwarded-Prefix": "/out/er", "X-Forwarded-Proto": "https", "Host": "testserver"}
+    with Client(Site(root, trusted_proxies=["127.0.0.1"])) as client:
+        for path in ("/items/7", "/inner/deep"):
+            for _ in range(2):
+                answer = client.get(prefix + path, headers=fields)
+                assert (answer.status, answer.text) == (200, "/out/er" + prefix + path)
+            assert client.get(prefix + path, headers={"Host": "testserver"}).text == prefix + path
+        assert client.get(f"{prefix}/none", headers=fields).status == 404
 
 
 @pytest.fixture(autouse=True, scope="module")
