@@ -32,7 +32,7 @@ from container.service.logs import complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
-from container.tree.accesslog import AccessLog, JSONFormatter
+from container.tree.accesslog import AccessLog, Formatter, JSONFormatter, VirtualHostFormatter
 from container.tree.site import Site
 
 if TYPE_CHECKING:
@@ -274,7 +274,11 @@ def open_access_log(
         if name is not None:
             raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
         return None
-    formatter = JSONFormatter() if options["access_log_format"] == "json" else None
+    formatter: Formatter | None = None
+    if options["access_log_format"] == "json":
+        formatter = JSONFormatter()
+    elif options["access_log_format"] == "vhost":
+        formatter = VirtualHostFormatter()
     if name is None or name == "-":
         return (
             AccessLog(sys.stdout, formatter) if sys.stdout is not None else None

@@ -356,8 +356,8 @@ PARAMETERS: Final[list[click.Parameter]] = [
     _flag("--access-log/--no-access-log", default=True, help="Log every request to standard output."),
     _option("--access-log-file", metavar="FILE", help="Log every request to this file; - is stdout."),
     _option(
-        "--access-log-format", type=one_of(("combined", "json")), metavar="FORMAT", default="combined",
-        help="combined, as of Apache and nginx, or json.",
+        "--access-log-format", type=one_of(("combined", "vhost", "json")), metavar="FORMAT", default="combined",
+        help="combined, as of Apache and nginx, the same with the host in front, or json.",
     ),
     _option(
         "--log-level", type=one_of(LEVELS), metavar="LEVEL", default="info",

@@ -87,4 +87,4 @@ class Welcome(Resource):
         self._elsewhere = Response.html(_WELCOME, 404)
 
     def get(self, request: Request) -> Response:
-        return self._here if request.raw_path == b"/" else self._elsewhere
+        return self._here if request.raw_path[request.base :] == b"/" else self._elsewhere

@@ -155,3 +155,40 @@ def test_without_proxies_nothing_is_spent() -> None:
 def test_a_host_that_cannot_be_imported() -> None:
     with pytest.raises((ImportProblem, ConfigProblem)):
         build(Source(vhosts=["a=nowhere.to:be_found"]), Settings())
+
+
+TECHNIQUES = {
+    "ports": """
+from container import Application, Files, Site
+application = Application("ports")
+for port, directory in ((0, "one"), (0, "two")):
+    application.serve(Site(Files(directory)), f"tcp:{port}:interface=127.0.0.1")
+""",
+    "hosts": """
+from container import Application, Files, HostDirectory, Site
+application = Application("hosts")
+application.serve(Site(HostDirectory("vhosts", Files)), "tcp:0:interface=127.0.0.1")
+""",
+}
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_advanced_techniques_take_a_few_lines(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CF-04: files at several ports; a directory of virtual hosts."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vhosts").mkdir()
+    pages(tmp_path, "one", "two", "vhosts/a.example", "vhosts/b.example")
+    (tmp_path / "site.tac").write_text(TECHNIQUES[name])
+    assert len(TECHNIQUES[name].splitlines()) <= 10
+    application = build(Source(tac="site.tac"), Settings())
+    sites = [binding.site for binding in application.bindings]
+    if name == "ports":
+        for site, text in zip(sites, ("one", "two"), strict=True):
+            with Client(site) as client:  # type: ignore[arg-type]
+                assert client.get("/").text == text
+        return
+    with Client(sites[0]) as client:  # type: ignore[arg-type]
+        for host in ("a.example", "b.example"):
+            assert client.get("/", headers={"Host": host}).text == f"vhosts/{host}"

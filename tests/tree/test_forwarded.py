@@ -13,7 +13,7 @@ from container.resources.cgi import CGIScript
 from container.resources.wsgi import WSGIResource
 from container.sessions import Sessions
 from container.testing import Client
-from container.tree.accesslog import JSONFormatter
+from container.tree.accesslog import JSONFormatter, VirtualHostFormatter
 from container.tree.forwarded import Forwarded
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -121,7 +121,12 @@ def test_cgi_sees_it_too() -> None:
 
 def test_the_access_log_has_the_client_and_the_host() -> None:
     """VH-04, PX-09."""
-    plain, as_json = MemoryLog(), MemoryLog(JSONFormatter())
+    plain, as_json, hosts = MemoryLog(), MemoryLog(JSONFormatter()), MemoryLog(VirtualHostFormatter())
+    with Client(Site(tree(), trusted_proxies=["127.0.0.1"], access_log=hosts)) as client:
+        client.get("/m/x", headers=PROXY)
+        client.send_raw(b"GET / HTTP/1.0\r\n\r\nx x\r\n", eof=True)
+    assert hosts.lines[0].startswith("shop.example 192.0.2.1 - - [")
+    assert hosts.lines[1].startswith("- 127.0.0.1 - - [")
     with Client(Site(tree(), trusted_proxies=["127.0.0.1"], access_log=plain)) as client:
         client.get("/m/x?y", headers=PROXY)
     with Client(Site(tree(), trusted_proxies=["127.0.0.1"], access_log=as_json)) as client:
