@@ -220,12 +220,12 @@ def test_content_comes_along() -> None:
 
 def test_as_a_script(tmp_path: Path) -> None:
     """VM-01: `vhost.rpy`, as of old."""
-    from container.resources.script import run_resource_script
+    from container.resources.script import script_processors
 
     (tmp_path / "vhost.rpy").write_text("from container import VHostMonster\nresource = VHostMonster()\n")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "index.html").write_text("index")
-    with Client(Files(tmp_path, processors={".rpy": run_resource_script})) as client:
+    with Client(Files(tmp_path, processors=script_processors())) as client:
         assert client.get("/vhost.rpy/http/a.example:80/sub/").text == "index"
         assert client.get("/vhost.rpy/http/a.example:80/sub").headers.get("Location") == "./sub/"
         assert client.get("/vhost.rpy/http/a.example:x/sub").status == 400

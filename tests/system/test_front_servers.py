@@ -25,7 +25,7 @@ from container import (
     Application, Files, Forwarded, Front, ParentRedirect, Resource, Response, Sessions, Site, VHostMonster,
     WSGIResource,
 )
-from container.resources.script import run_resource_script
+from container.resources.script import script_processors
 
 
 class Native(Resource):
@@ -54,7 +54,7 @@ tree.mount("dir/up", ParentRedirect())
 tree.mount("files", Files("files"))
 front = Front(Sessions(tree))                        # VM-07: in front of what is around the root
 front.mount("vhost", VHostMonster())
-scripts = Files("scripts", processors={".rpy": run_resource_script})
+scripts = Files("scripts", processors=script_processors())
 front.mount("deep/er", scripts)
 root = Forwarded(front, TRUSTED)
 application = Application("site")
