@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +10,11 @@ import pytest
 from container.resources.responder import FastCGIProcessor, FastCGIResource
 from container.resources.static import Files
 from container.testing import Client
+from tests.system.fpm import php_fpm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCRIPTS = {
     "index.php": '<?php header("X-Powered-By: test"); echo $_SERVER["REQUEST_METHOD"], "|",'
@@ -34,44 +31,21 @@ SCRIPTS = {
 }
 
 
-def program() -> str:
-    directories = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/local/sbin"]
-    for directory in map(Path, directories):
-        found = sorted(directory.glob("php-fpm*")) if directory.is_dir() else []
-        if found and shutil.which(found[0]):
-            return str(found[0])
-    pytest.skip("php-fpm is not installed")
-
-
 @pytest.fixture(scope="module")
 def fpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A php-fpm of our own: its directory holds the socket `s` and the scripts."""
     here = tmp_path_factory.mktemp("fpm")
     for name, text in SCRIPTS.items():
         (here / name).write_text(text)
-    (here / "conf").write_text(
-        f"[global]\nerror_log = {here}/log\ndaemonize = no\n[www]\nlisten = {here}/s\n"
-        f"{'user = ' + getpass.getuser() if os.getuid() == 0 else ''}\n"
-        f"pm = static\npm.max_children = 2\ncatch_workers_output = no\nphp_admin_value[session.save_path] = {here}\n"
-        "php_admin_value[upload_max_filesize] = 8M\nphp_admin_value[post_max_size] = 8M\n"
-    )
-    command = [program(), "-F", "-O", "-n", "-y", str(here / "conf")]
-    if os.getuid() == 0:
-        command.append("-R")
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "ready to handle connections" in line:
-                break
-        else:
-            pytest.fail(f"php-fpm did not start: {(here / 'log').read_text()}")
+    with php_fpm(
+        here,
+        "pm.max_children = 2",
+        "catch_workers_output = no",
+        f"php_admin_value[session.save_path] = {here}",
+        "php_admin_value[upload_max_filesize] = 8M",
+        "php_admin_value[post_max_size] = 8M",
+    ):
         yield here
-    finally:
-        process.terminate()
-        process.wait(20)
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 @pytest.fixture
