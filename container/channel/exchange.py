@@ -22,11 +22,13 @@ from container.message.file_body import FileBody
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content
+from container.message.tunnel import TunnelEnd
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.protocol import h1_response
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
+    from container.channel.tunnel import TunnelChannel
     from container.channel.ws import WebSocketChannel
 
 # Content above this is not copied to be sent with its head.
@@ -304,22 +306,33 @@ class H1Exchange(H1Answer):
         async with asyncio.timeout(channel.group.host.timeouts.hooks):
             return await amend(self._watchers.hooks, status, block)
 
-    def switch(self, lines: bytes, block: FieldBlock) -> "H1Channel":
-        """Answer 101 with `lines` and `block` and give up the channel: its connection is the caller's now."""
+    async def tunnel(
+        self, status: int, block: FieldBlock, *, protocol: str = "", idle_timeout: float = 3600.0
+    ) -> TunnelEnd:
+        from container.channel.tunnel import TunnelChannel
+
+        lines = h1_response.upgrade_lines(protocol) if protocol else b""
+        block = await self.amended(status, block)
+        return TunnelChannel(self, self.switch(lines, block, status), idle_timeout)
+
+    def switch(self, lines: bytes, block: FieldBlock, status: int = 101) -> "H1Channel":
+        """Answer with `lines` and `block` and give up the channel: its connection is the caller's now."""
         channel = self._channel
         if channel is None or self.started:
             self._check_late()
             raise ClientDisconnected("the client has left")
         self.started = True
-        self.status = 101
+        self.status = status
         defaults = channel.group.default_fields_besides(block.kinds)
         channel.transport.write(
-            b"".join((h1_response.status_line(101), defaults, lines, block.lines, b"\r\n"))
+            b"".join((h1_response.status_line(status), defaults, lines, block.lines, b"\r\n"))
         )
         self._channel = None
         return channel
 
-    def end_switched(self, channel: "WebSocketChannel", bytes_sent: int, error: Exception | None) -> None:
+    def end_switched(
+        self, channel: "WebSocketChannel | TunnelChannel", bytes_sent: int, error: Exception | None
+    ) -> None:
         """The connection that `switch` gave away has ended."""
         self.bytes_sent = bytes_sent
         self._detach(channel, error)

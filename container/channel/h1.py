@@ -19,6 +19,7 @@ from container.protocol.h1 import RequestParser
 from container.protocol.proxy_header import ProxyHeader
 
 if TYPE_CHECKING:
+    from container.channel.tunnel import TunnelChannel
     from container.channel.ws import WebSocketChannel
 
 log = logging.getLogger("container.channel")
@@ -278,7 +279,7 @@ class H1Channel(asyncio.Protocol):
         self.exchange = None
         self.close(linger=not self.half_closed)
 
-    def hand_over(self, successor: "WebSocketChannel") -> bytes:
+    def hand_over(self, successor: "WebSocketChannel | TunnelChannel") -> bytes:
         """The connection speaks another protocol from now on; what the client has sent of it already."""
         # In this order, or the group might seem to be empty.
         self.group.add(successor)
@@ -286,7 +287,7 @@ class H1Channel(asyncio.Protocol):
         self.exchange = None
         self.deadline = NEVER
         data, self.parser.buffer = self.parser.buffer, b""
-        self.transport.set_protocol(successor)
+        self.transport.set_protocol(cast(asyncio.BaseProtocol, successor))
         self.resume_reading()
         return data
 

@@ -22,6 +22,7 @@ from container.protocol import h1_response
 
 if TYPE_CHECKING:
     from container.channel.h1 import H1Channel
+    from container.channel.tunnel import TunnelChannel
     from container.channel.ws import WebSocketChannel
 
 
@@ -242,7 +243,9 @@ class H1Answer(BaseExchange):
         else:
             channel.finish()
 
-    def _detach(self, channel: "H1Channel | WebSocketChannel", error: Exception | None) -> None:
+    def _detach(
+        self, channel: "H1Channel | WebSocketChannel | TunnelChannel", error: Exception | None
+    ) -> None:
         """Forget the channel; the request forgets the exchange, or the two would keep each other alive."""
         self._channel = None
         self.ended = self.gone = True

@@ -1,1 +1,1 @@
-"""Connections that the server itself opens, to programs that answer requests for it."""
+"""Connections that the server itself opens, to programs and other servers that answer requests for it."""

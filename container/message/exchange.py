@@ -14,6 +14,7 @@ from container.message.headers import Headers
 from container.message.limits import Limits, Timeouts
 from container.message.request import Request
 from container.message.response import Content, Response
+from container.message.tunnel import TunnelEnd
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 
 # Called once when the exchange is over: None after a complete answer, else what cut it short.
@@ -82,6 +83,16 @@ class Exchange(Protocol):
         """The WebSocket that the client asks for; nothing is answered yet (RFC 6455 4.2).
 
         Raises HTTPError: 426 when it does not ask for one, or for another version, 400 when it asks badly.
+        """
+
+    async def tunnel(
+        self, status: int, block: FieldBlock, *, protocol: str = "", idle_timeout: float = 3600.0
+    ) -> TunnelEnd:
+        """Give the connection away: `status` (101, or 200 to a CONNECT) is answered with `block`, and from then on
+        it carries bytes for whatever the end is joined to. `protocol` is what a 101 names.
+
+        After `idle_timeout` seconds without a byte either way it is cut. Raises ClientDisconnected, what a hook
+        raises, and HTTPError(501) where there is no connection to give away.
         """
 
     def abort(self, error: Exception | None = None) -> None:

@@ -44,6 +44,19 @@ class LengthFraming:
         return rest
 
 
+class CloseFraming:
+    """Everything until the connection closes: of responses only (RFC 9112 6.3, the last case)."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def feed(self, data: bytes) -> bytes | None:
+        self._body.feed(data)
+        return None
+
+
 # chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS ( token / quoted-string ) ] )   (RFC 9112 7.1.1)
 _EXTENSION = (
     rb"[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"

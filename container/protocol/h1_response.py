@@ -51,6 +51,14 @@ def status_line(status: int, reason: str = "") -> bytes:
     return b"HTTP/1.1 %d %s\r\n" % (status, phrase)
 
 
+def upgrade_lines(protocol: str) -> bytes:
+    """The fields of a 101 that say which protocol follows. Raises ValueError when that is no field value."""
+    value = protocol.encode("latin-1")
+    if VALUE.fullmatch(value) is None:
+        raise ValueError(f"expected the name of a protocol, got {protocol!r}")
+    return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % value
+
+
 def last_chunk(trailers: bytes) -> bytes:
     """The end of chunked content, with the lines of its trailer section."""
     return b"0\r\n%b\r\n" % trailers

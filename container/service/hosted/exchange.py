@@ -23,6 +23,7 @@ from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Content
 from container.message.status import BODILESS
+from container.message.tunnel import TunnelEnd
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.service.hosted.incoming import Incoming, Message, Receive
 
@@ -227,6 +228,11 @@ class HostedExchange(BaseExchange):
     def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> WebSocket:
         """Hosts take WebSockets for themselves; what comes here is a host that knows nothing of them."""
         raise HTTPError(501, "This server does not carry WebSockets.")
+
+    async def tunnel(
+        self, status: int, block: FieldBlock, *, protocol: str = "", idle_timeout: float = 3600.0
+    ) -> TunnelEnd:
+        raise HTTPError(501, "expected a server of our own to hand over its connection")
 
     def abort(self, error: Exception | None = None) -> None:
         if self.gone:

@@ -1,0 +1,104 @@
+"""The fields of a message that is passed on: which stay behind, and which say where it came from.
+
+Hop-by-hop fields end here (RFC 9110 7.6.1); framing is made anew for each side, so the two can never disagree
+about where a message ends.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from container.message.fields import list_tokens
+from container.message.request import Request
+
+RawField: TypeAlias = tuple[bytes, bytes]
+# How the client is told of: X-Forwarded-*, Forwarded (RFC 7239), both or not at all.
+Forwarding: TypeAlias = Literal["x", "standard", "both", "none"]
+
+# Of one connection, whatever the Connection field says.
+_HOP: Final = frozenset(
+    b"connection keep-alive proxy-connection transfer-encoding te trailer upgrade http2-settings".split()
+)
+# Of requests, what is made anew besides.
+ANEW: Final = frozenset({b"content-length", b"expect", b"host"})
+# What only the one in front of the server may say. Also spelt with `_`, which CGI and WSGI cannot tell from `-`.
+_FORWARDING: Final = frozenset(
+    b"forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix "
+    b"x-real-ip".split()
+)
+_NOT_QUOTED: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# Protocols that would let a client speak past what this proxy checks.
+_NO_TUNNEL: Final = frozenset({b"h2c", b"h2", b"http/2.0", b"tls/1.0"})
+
+
+def end_to_end(fields: Iterable[RawField], *, more: frozenset[bytes] = frozenset()) -> list[RawField]:
+    """The fields that go on, repeated ones included; without those that Connection names, and `more`."""
+    fields = list(fields)
+    dropped = _HOP | more
+    options = list_tokens([value for name, value in fields if name.lower() == b"connection"])
+    if options:
+        dropped = dropped.union(options) - {b"content-length"}  # without it the content would lose its end
+        dropped |= more
+    return [field for field in fields if field[0].lower() not in dropped]
+
+
+def without_claims(fields: list[RawField]) -> list[RawField]:
+    """The fields without what the client says of its own way here."""
+    return [field for field in fields if field[0].replace(b"_", b"-") not in _FORWARDING]
+
+
+def asked_protocols(request: Request) -> bytes:
+    """The value of Upgrade when the request asks for another protocol that may be tunnelled, else nothing."""
+    if request.http_version != "1.1" or not request.body.complete or request.body.received:
+        return b""
+    wanted = [value for name, value in request.raw_headers if name == b"upgrade"]
+    if not wanted:
+        return b""
+    options = list_tokens([value for name, value in request.raw_headers if name == b"connection"])
+    protocols = list_tokens(wanted)
+    if b"upgrade" not in options or _NO_TUNNEL.intersection(protocols):
+        return b""
+    return b", ".join(wanted)
+
+
+def lines(fields: Iterable[RawField]) -> bytes:
+    """Fields that came from a parser, as they go out."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def forwarding_lines(request: Request, forwarding: Forwarding, *, appended: bool) -> bytes:
+    """What follows from head and mount point: scheme, host, port and prefix, as the client sees them."""
+    if forwarding not in ("x", "both"):
+        return b""
+    host = request.host.encode("latin-1")
+    there = {name for name, _ in request.raw_headers} if appended else set()
+    said = [
+        (b"X-Forwarded-Proto", request.scheme.encode()),
+        (b"X-Forwarded-Host", host),
+        (b"X-Forwarded-Port", b"%d" % request.port),
+    ]
+    if request.consumed:
+        said.append((b"X-Forwarded-Prefix", request.raw_path[: request.consumed]))
+    return lines(field for field in said if field[0].lower() not in there)
+
+
+def client_lines(request: Request, forwarding: Forwarding, *, appended: bool) -> bytes:
+    """Who the client is: differs from connection to connection."""
+    client = request.client
+    host = client[0] if client is not None else ""
+    result = b""
+    if forwarding in ("x", "both") and (host or appended):
+        chain = _values(request, b"x-forwarded-for") if appended else []
+        result = b"X-Forwarded-For: %b\r\n" % b", ".join([*chain, *([host.encode()] if host else [])])
+    if forwarding in ("standard", "both"):
+        node = f'"[{host}]"' if ":" in host else host or "unknown"
+        name = request.host
+        quoted = name if _NOT_QUOTED.fullmatch(name) else f'"{name}"'
+        element = f"for={node};host={quoted};proto={request.scheme}".encode("latin-1")
+        chain = _values(request, b"forwarded") if appended else []
+        result += b"Forwarded: %b\r\n" % b", ".join([*chain, element])
+    return result
+
+
+def _values(request: Request, name: bytes) -> list[bytes]:
+    return [value for candidate, value in request.raw_headers if candidate == name]

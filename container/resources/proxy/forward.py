@@ -1,0 +1,4 @@
+"""A forward proxy."""
+
+
+class ForwardProxy: ...
