@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from container.resources.data import Data
     from container.resources.handler import HandlerResource
     from container.resources.pool import ThreadPool
+    from container.resources.proxy import ForwardProxy, Health, ReverseProxy, Upstream
     from container.resources.redirect import ParentRedirect, Redirect
     from container.resources.responder import FastCGIProcessor, FastCGIResource, SCGIResource, UWSGIResource
     from container.resources.rewrite import Rewriter, RewriteRule, alias, tilde, tilde_to_users
@@ -66,11 +67,13 @@ _HOMES = {
     "FastCGIResource": "resources.responder",
     "FileBody": "message.file_body",
     "Files": "resources.static",
+    "ForwardProxy": "resources.proxy",
     "Forwarded": "tree.forwarded",
     "Front": "tree.front",
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "HandlerResource": "resources.handler",
+    "Health": "resources.proxy",
     "HostDirectory": "resources.vhost",
     "Limits": "message.limits",
     "MemoryStore": "sessions",
@@ -84,6 +87,7 @@ _HOMES = {
     "Resource": "tree.resource",
     "ResourceScript": "resources.script",
     "Response": "message.response",
+    "ReverseProxy": "resources.proxy",
     "RewriteRule": "resources.rewrite",
     "Rewriter": "resources.rewrite",
     "SCGIResource": "resources.responder",
@@ -96,6 +100,7 @@ _HOMES = {
     "ThreadPool": "resources.pool",
     "Timeouts": "message.limits",
     "UWSGIResource": "resources.responder",
+    "Upstream": "resources.proxy",
     "VHostMonster": "resources.vhostmonster",
     "VirtualHosts": "resources.vhost",
     "WSGIResource": "resources.wsgi",
@@ -113,13 +118,13 @@ _HOMES = {
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Brotli", "ClientDisconnected",
     "ConcurrencyLimit", "Data", "Deflate", "Deny", "Encoded", "ErrorPage", "FastCGIProcessor",
-    "FastCGIResource", "FileBody", "Files", "Forwarded", "Front", "Gzip", "HTTPError", "HandlerResource",
-    "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "RateLimit", "Redirect",
-    "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response", "RewriteRule",
-    "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory", "SendfileFrom", "Service", "Sessions",
-    "Site", "ThreadPool", "Timeouts", "UWSGIResource", "VHostMonster", "VirtualHosts", "WSGIResource",
-    "WebSocket", "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve",
-    "tilde", "tilde_to_users",
+    "FastCGIResource", "FileBody", "Files", "ForwardProxy", "Forwarded", "Front", "Gzip", "HTTPError",
+    "HandlerResource", "Health", "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect",
+    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response",
+    "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
+    "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts", "UWSGIResource", "Upstream",
+    "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
+    "WebSocketResource", "Zstd", "alias", "serve", "tilde", "tilde_to_users",
 ]  # fmt: skip
 
 

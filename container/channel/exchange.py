@@ -83,8 +83,11 @@ class H1Exchange(H1Answer):
             or group.draining
             or (block.fits != size and not h1_response.fit(block, size))
         ):
-            self._reply_unusual(status, block, body, reason)
-            return
+            may_be_whole = self._plain and not (reason or group.draining)
+            opening = h1_response.fit_dated(status, block, size) if may_be_whole else None
+            if opening is None:
+                self._reply_unusual(status, block, body, reason)
+                return
         self.started = True
         self.status = status
         self.bytes_sent = size

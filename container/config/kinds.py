@@ -184,6 +184,7 @@ KINDS: Final[dict[str, Kind]] = {
     "static": files,
     "files": files,
     "redirect": _redirect,
+    "proxy": _proxy,
     "cgi": _cgi,
     "script": script,
     "asis": _as_is,

@@ -5,7 +5,7 @@ Hot path. Which fields an answer has is decided by the exchange; here they only 
 
 from typing import Final
 
-from container.message.fields import UNUSUAL, VALUE, FieldBlock
+from container.message.fields import DATE, SERVER, UNUSUAL, VALUE, FieldBlock
 from container.message.status import BODILESS, REASONS
 from container.message.status import reason as standard_reason
 
@@ -15,6 +15,7 @@ KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 UPGRADE: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 CLOSE_AND_UPGRADE: Final = b"Connection: close, Upgrade\r\nUpgrade: websocket\r\n"
 CHUNKED: Final = b"Transfer-Encoding: chunked\r\n\r\n"
+_DATED: Final = DATE | SERVER
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 STATUS_LINES: Final = {
@@ -36,6 +37,19 @@ def fit(block: FieldBlock, size: int) -> bool:
     block.section = b"%bContent-Length: %d\r\n\r\n" % (block.lines, size)
     block.fits = size
     return True
+
+
+def fit_dated(status: int, block: FieldBlock, size: int) -> bytes | None:
+    """Like `fit`, for a block with a Date and a Server of its own, as other servers' answers have; the start-line
+    that goes before it, None when it is not like that."""
+    if block.kinds & UNUSUAL != _DATED:
+        return None
+    if block.fits != -2 - size:  # `fits` of the kind that `fit` never makes
+        if block.length != size and block.length >= 0:
+            return None
+        block.section = b"%bContent-Length: %d\r\n\r\n" % (block.lines, size)
+        block.fits = -2 - size
+    return PLAIN_LINES.get(status)
 
 
 def status_line(status: int, reason: str = "") -> bytes:

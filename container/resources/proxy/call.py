@@ -65,8 +65,8 @@ class ProxyCall:
     """One exchange that a proxy answers: the Receiver of `client/connection.py`."""
 
     __slots__ = (
-        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_passing", "_pool",
-        "_pumped", "_rest", "_started", "_timer", "_upstream", "exchange", "protocols", "tried",
+        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_passing",
+        "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "exchange", "protocols", "tried",
     )  # fmt: skip
 
     def __init__(self, passing: Passing, exchange: Exchange, protocols: bytes = b"") -> None:
