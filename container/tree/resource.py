@@ -33,6 +33,8 @@ class Resource:
     is_leaf: bool = False
     # True for resources that stand for another one: traversal calls `enter` instead of stopping here.
     is_transparent: bool = False
+    # True for a root that also gets what is asked of other servers: CONNECT, and OPTIONS for one of them.
+    is_proxy: bool = False
 
     _children: "dict[str, Resource] | None" = None
 

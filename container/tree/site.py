@@ -24,7 +24,7 @@ from container.message.response import Response
 from container.tree.encoding import EncodingRules
 from container.tree.forwarded import Forwarded
 from container.tree.pages import error_page, traceback_page
-from container.tree.resource import Resource
+from container.tree.resource import Answer, Resource
 from container.tree.traverse import resolve
 
 log = logging.getLogger("container.site")
@@ -301,8 +301,10 @@ class Site(Resource):
                 response.headers.set(name, value)
         return response
 
-    def _answer_odd_target(self, exchange: Exchange) -> Response:
+    def _answer_odd_target(self, exchange: Exchange) -> "Answer | Awaitable[Answer]":
         """Targets that name no resource: `*` of OPTIONS is the server itself, CONNECT wants a proxy."""
+        if self.root.is_proxy and exchange.request.raw_target != b"*":
+            return self.root.render(exchange.request)
         if exchange.request.method == "OPTIONS":
             return Response()
         raise HTTPError(501, "this server is no proxy")

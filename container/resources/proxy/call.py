@@ -47,6 +47,7 @@ class Passing(Protocol):
 
     tasks: "set[asyncio.Task[None]]"
     tunnel_timeout: float
+    client_grace: float
 
     def choose(self, call: "ProxyCall") -> "tuple[object, Pool] | None":
         """Whom to ask (next), and the connections to it; None when there is nobody (else)."""
@@ -65,8 +66,8 @@ class ProxyCall:
     """One exchange that a proxy answers: the Receiver of `client/connection.py`."""
 
     __slots__ = (
-        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_passing",
-        "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "exchange", "protocols", "tried",
+        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_left_at",
+        "_passing", "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "exchange", "protocols", "tried",
     )  # fmt: skip
 
     def __init__(self, passing: Passing, exchange: Exchange, protocols: bytes = b"") -> None:
@@ -84,6 +85,7 @@ class ProxyCall:
         self._pumped = False  # some of the rest has been sent
         self._chunked = self._expects = self._asked = self._fresh = self._started = self._discards = False
         self._timer: asyncio.TimerHandle | None = None
+        self._left_at: float | None = None
 
     def begin(self) -> None:
         exchange = self.exchange
@@ -250,12 +252,23 @@ class ProxyCall:
             self._pump()
 
     def is_gone(self) -> bool:
-        if not self.exchange.gone:
+        if not self.exchange.gone and not self._has_left():
             return False
-        if self._connection is not None:
-            self._connection = None
+        self._connection = None
         self._stop_timer()
         self._settle(None)
+        return True
+
+    def _has_left(self) -> bool:
+        """Has the client closed its side for so long that it will not read an answer either?"""
+        if self._started or not self.exchange.disconnected:
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._left_at is None:
+            self._left_at = now
+        if now - self._left_at < self._passing.client_grace:
+            return False
+        self.exchange.abort()
         return True
 
     # The request's content.

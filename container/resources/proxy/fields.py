@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
-from container.message.fields import list_tokens
+from container.message.errors import HTTPError
+from container.message.fields import Pair, encode_fields, list_tokens
+from container.message.headers import Headers
 from container.message.request import Request
 
 RawField: TypeAlias = tuple[bytes, bytes]
@@ -26,6 +28,8 @@ _FORWARDING: Final = frozenset(
     b"forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix "
     b"x-real-ip".split()
 )
+_HOPS_MAX: Final = 16
+_MADE_ANEW: Final = ("content-length", "expect")
 _NOT_QUOTED: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Protocols that would let a client speak past what this proxy checks.
 _NO_TUNNEL: Final = frozenset({b"h2c", b"h2", b"http/2.0", b"tls/1.0"})
@@ -40,6 +44,24 @@ def end_to_end(fields: Iterable[RawField], *, more: frozenset[bytes] = frozenset
         dropped = dropped.union(options) - {b"content-length"}  # without it the content would lose its end
         dropped |= more
     return [field for field in fields if field[0].lower() not in dropped]
+
+
+def check_hops(fields: list[RawField]) -> None:
+    """Raises HTTPError(508) when a message has come through too many proxies."""
+    if len(list_tokens([value for name, value in fields if name == b"via"])) >= _HOPS_MAX:
+        raise HTTPError(508, "The request has gone through too many proxies: they may be asking each other.")
+
+
+def text(fields: Iterable[RawField]) -> list[Pair]:
+    """Fields as the public API has them."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+
+
+def changed_lines(headers: Headers) -> bytes:
+    """The lines of fields that a hook may have changed. Raises ValueError when they cannot go out."""
+    if len(headers.get_all("host")) != 1:
+        raise ValueError("expected change_request to leave one Host field")
+    return encode_fields([field for field in headers.items() if field[0].lower() not in _MADE_ANEW]).lines
 
 
 def without_claims(fields: list[RawField]) -> list[RawField]:

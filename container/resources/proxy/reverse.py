@@ -10,7 +10,7 @@ from container.client.errors import UpstreamError
 from container.client.pool import ClientTimeouts, Pool
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
-from container.message.fields import FieldBlock, encode_fields, list_tokens
+from container.message.fields import FieldBlock, encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.response import Response
@@ -22,10 +22,13 @@ from container.resources.proxy.fields import (
     Forwarding,
     RawField,
     asked_protocols,
+    changed_lines,
+    check_hops,
     client_lines,
     end_to_end,
     forwarding_lines,
     lines,
+    text,
     without_claims,
 )
 from container.resources.proxy.health import HealthWatch
@@ -36,8 +39,9 @@ from container.tree.resource import Resource
 _DOTS: Final = re.compile(rb"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\;]|%2f|%5c|%3b)", re.IGNORECASE)
 _NO_URI: Final = re.compile(rb"[^\x21-\x7e]")
 _PRIVATE: Final = frozenset({b"proxy-authorization"})
+# Of proxies behind us: the client knows of none.
+_UNKNOWN: Final = frozenset({b"proxy-authenticate"})
 _REWRITTEN: Final = frozenset({"location", "content-location", "set-cookie"})
-_HOPS_MAX: Final = 16
 
 
 class ReverseProxy(Resource):
@@ -50,6 +54,7 @@ class ReverseProxy(Resource):
     `trust_forwarding`; then it is added to. `via`: our name in Via, None for no Via.
     `rewrite`: whether Location, Content-Location, Path and Domain of cookies are translated to the mount point.
     `timeouts`: of the upstreams; `tunnel_timeout`: seconds in which nothing moves in a WebSocket or another tunnel.
+    `client_grace`: seconds a client that has closed its side is still taken for one that reads.
     `balance`, `max_fails`, `cool_down`, `slow_start`: see `Balancer`; `health`: ask upstreams how they are.
 
     Subclasses may change what is passed on, see `change_request` and `change_response`.
@@ -67,6 +72,7 @@ class ReverseProxy(Resource):
         rewrite: bool = True,
         timeouts: ClientTimeouts | None = None,
         tunnel_timeout: float = 3600.0,
+        client_grace: float = 2.0,
         balance: Policy = "round-robin",
         max_fails: int = 3,
         cool_down: float = 10.0,
@@ -84,6 +90,7 @@ class ReverseProxy(Resource):
         self.upstreams = tuple(Upstream(each) if isinstance(each, str) else each for each in upstreams)
         self.timeouts = timeouts or ClientTimeouts()
         self.tunnel_timeout = tunnel_timeout
+        self.client_grace = client_grace
         self.tasks: set[asyncio.Task[None]] = set()
         self._host = host
         self._forwarding = forwarding
@@ -182,10 +189,7 @@ class ReverseProxy(Resource):
             added |= {b"forwarded"} if self._forwarding in ("standard", "both") else set()
             fields = [field for field in fields if field[0] not in added]
         fields = _one_hop_less(fields)
-        if len(list_tokens([value for name, value in fields if name == b"via"])) >= _HOPS_MAX:
-            raise HTTPError(
-                508, "The request has gone through too many proxies: they may be asking each other."
-            )
+        check_hops(fields)
         own = [
             self._via,
             forwarding_lines(request, self._forwarding, appended=self._trusts),
@@ -198,22 +202,16 @@ class ReverseProxy(Resource):
         return line + self._changed(request, host, fields) + b"".join([*own, self._client_lines(request)])
 
     def _changed(self, request: Request, host: str, fields: list[RawField]) -> bytes:
-        headers = Headers([("Host", host), *((n.decode("latin-1"), v.decode("latin-1")) for n, v in fields)])
+        headers = Headers([("Host", host), *text(fields)])
         self.change_request(request, headers)
-        if len(headers.get_all("host")) != 1:
-            raise ValueError("expected change_request to leave one Host field")
-        kept = [field for field in headers.items() if field[0].lower() not in ("content-length", "expect")]
-        return encode_fields(kept).lines
+        return changed_lines(headers)
 
     def answer(self, request: Request, head: ResponseHead, upstream: object) -> FieldBlock:
         assert isinstance(upstream, Upstream), "choose() gave it"
         known = head.memo.get(self)
         if isinstance(known, FieldBlock):
             return known
-        fields = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in end_to_end(head.fields)
-        ]
-        fields = [field for field in fields if field[0].lower() != "proxy-authenticate"]
+        fields = text(end_to_end(head.fields, more=_UNKNOWN))
         rewriting = self._rewritings.get(upstream)
         is_same = True
         if rewriting is not None:

@@ -1,0 +1,83 @@
+"""Who may use a forward proxy, and where it may connect to. Everything that is not public has to be listed."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+class Access:
+    """The rules of one proxy. `clients` and `networks` are networks as text, `hosts` and `deny` patterns of names."""
+
+    __slots__ = ("_clients", "_connect_ports", "_deny", "_hosts", "_networks", "_ports")
+
+    def __init__(
+        self,
+        clients: Iterable[str],
+        hosts: Iterable[str],
+        deny: Iterable[str],
+        networks: Iterable[str],
+        ports: Iterable[int],
+        connect_ports: Iterable[int],
+    ) -> None:
+        self._clients = _parse(clients)
+        self._networks = _parse(networks)
+        self._hosts = _lower(hosts)
+        self._deny = _lower(deny)
+        self._ports = frozenset(ports)
+        self._connect_ports = frozenset(connect_ports)
+
+    def admits(self, client: tuple[str, int] | None) -> bool:
+        """May `client` use the proxy? A client of a UNIX socket has been let in by its file."""
+        if client is None:
+            return True
+        address = _address(client[0])
+        return address is not None and _is_in(address, self._clients)
+
+    def allows(self, host: str, port: int, *, tunnel: bool) -> bool:
+        """May `host` be asked, as far as its name tells?"""
+        name = host.lower().rstrip(".")
+        if port not in (self._connect_ports if tunnel else self._ports):
+            return False
+        if any(fnmatchcase(name, pattern) for pattern in self._deny):
+            return False
+        address = _address(name)
+        if address is not None and not self.permits(name):
+            return False
+        return any(fnmatchcase(name, pattern) for pattern in self._hosts)
+
+    def permits(self, host: str) -> bool:
+        """May there be a connection to the IP address `host`?"""
+        address = _address(host)
+        if address is None:
+            return False
+        return (address.is_global and not address.is_multicast) or _is_in(address, self._networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _parse(networks: Iterable[str]) -> tuple[Network, ...]:
+    """Raises ValueError naming what is no network."""
+    return tuple(ip_network(each) for each in _texts(networks))
+
+
+def _lower(patterns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(each.lower() for each in _texts(patterns))
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"expected a list of texts, got {values!r}")
+    return tuple(values)
