@@ -12,7 +12,7 @@ from container.client.connection import ClientConnection
 from container.client.errors import UpstreamError
 from container.client.pool import Pool
 from container.message.body import Trailers
-from container.message.errors import HTTPError
+from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, encode_fields, list_tokens
 from container.message.headers import Headers
@@ -297,6 +297,7 @@ class ProxyCall:
                 connection.finish()
             elif body.error is not None or exchange.gone:
                 self._drop()
+                self._refuse(body.error or ClientDisconnected("the client has left"))
                 return
             else:
                 exchange.when_readable(self._pump)
