@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from container.client.pool import ClientTimeouts
     from container.encoders.brotli import Brotli
     from container.encoders.deflate import Deflate
     from container.encoders.gzip import Gzip
     from container.encoders.zstd import Zstd
     from container.message.errors import ClientDisconnected, HTTPError
     from container.message.file_body import FileBody
+    from container.message.headers import Headers
     from container.message.limits import Limits, Timeouts
     from container.message.request import Request
     from container.message.response import Response
@@ -57,6 +59,7 @@ _HOMES = {
     "AsIs": "resources.asis",
     "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
+    "ClientTimeouts": "client.pool",
     "ConcurrencyLimit": "resources.access",
     "Data": "resources.data",
     "Deflate": "encoders.deflate",
@@ -73,6 +76,7 @@ _HOMES = {
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "HandlerResource": "resources.handler",
+    "Headers": "message.headers",
     "Health": "resources.proxy",
     "HostDirectory": "resources.vhost",
     "Limits": "message.limits",
@@ -117,14 +121,15 @@ _HOMES = {
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
     "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Brotli", "ClientDisconnected",
-    "ConcurrencyLimit", "Data", "Deflate", "Deny", "Encoded", "ErrorPage", "FastCGIProcessor",
-    "FastCGIResource", "FileBody", "Files", "ForwardProxy", "Forwarded", "Front", "Gzip", "HTTPError",
-    "HandlerResource", "Health", "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect",
-    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response",
-    "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
-    "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts", "UWSGIResource", "Upstream",
-    "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions",
-    "WebSocketResource", "Zstd", "alias", "serve", "tilde", "tilde_to_users",
+    "ClientTimeouts", "ConcurrencyLimit", "Data", "Deflate", "Deny", "Encoded", "ErrorPage",
+    "FastCGIProcessor", "FastCGIResource", "FileBody", "Files", "ForwardProxy", "Forwarded", "Front", "Gzip",
+    "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory", "Limits", "MemoryStore",
+    "PageScript", "ParentRedirect", "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource",
+    "ResourceScript", "Response", "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore",
+    "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts",
+    "UWSGIResource", "Upstream", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket",
+    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde",
+    "tilde_to_users",
 ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ LAYERS = {
     "cli": {"message", "tree", "channel", "resources", "service", "config", "cli", ""},
     "testing": {"message", "protocol", "tree", "channel", "resources", "service", "testing", ""},
     "__main__": {"cli"},
-    "__init__": {"message", "tree", "encoders", "sessions", "resources", "service"},
+    "__init__": {"message", "tree", "client", "encoders", "sessions", "resources", "service"},
 }
 # What the lower layers must not do: no I/O, no clock, no threads.
 FORBIDDEN = {

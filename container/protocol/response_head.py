@@ -14,7 +14,7 @@ from container.message.fields import list_tokens
 from container.message.limits import Limits
 from container.message.status import BODILESS
 
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 # Fields with a say in framing and persistence.
 _POLICY: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})

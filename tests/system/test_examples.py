@@ -66,6 +66,8 @@ ANSWERS: Final = {
         "/api/basket/": '{"count":0,"cents":0,"lines":[]}',
         "/checkout": "Your basket is empty.",
     },
+    "cookieproxy.tac": {"/": "A proxy without cookies"},
+    "adproxy.tac": {"/": "A proxy without ads"},
     "visitors.rpy": {"/": "visitor number 1", "/?again": "visitor number 2", "/a/b": "visitor number 3"},
     "djangosite/": {
         "/": "No notes yet",
