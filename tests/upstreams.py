@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from container.service.server import serving
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from container.service.server import Server
@@ -57,8 +58,8 @@ class Scripted:
             writer.close()
 
     @asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self, "127.0.0.1", port, limit=1 << 22)
+    async def serving(self, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self, "127.0.0.1", port, limit=1 << 22, ssl=tls)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

@@ -16,6 +16,7 @@ from container import (
     Resource,
     ResourceScript,
     Response,
+    ReverseProxy,
     ScriptDirectory,
     Site,
     WSGIResource,
@@ -329,3 +330,15 @@ def test_responders(spec: str, kind: type[Resource], address: str) -> None:
 def test_a_responder_without_a_place() -> None:
     with pytest.raises(ConfigProblem, match="expected an address"):
         resource_of("fastcgi:9000", Settings())
+
+
+def test_a_proxy_is_mounted_by_the_urls_of_its_servers() -> None:
+    """PX-01: several are separated by commas."""
+    proxy = resource_of("proxy:http://127.0.0.1:9000/app,unix:/run/app.sock", Settings())
+    assert isinstance(proxy, ReverseProxy)
+    assert [str(upstream.address) for upstream in proxy.upstreams] == [
+        "http://127.0.0.1:9000",
+        "unix:/run/app.sock",
+    ]
+    with pytest.raises(ConfigProblem, match="did you mean"):
+        resource_of("proxy:127.0.0.1:9000", Settings())
