@@ -67,6 +67,11 @@ class EndedExchange(BaseExchange):
     def upgrade(self, options: WebSocketOptions = DEFAULT_OPTIONS) -> NoReturn:
         raise ClientDisconnected("the exchange is over")
 
+    async def tunnel(
+        self, status: int, block: FieldBlock, *, protocol: str = "", idle_timeout: float = 3600.0
+    ) -> NoReturn:
+        raise ClientDisconnected("the exchange is over")
+
     def abort(self, error: Exception | None = None) -> None:
         pass
 

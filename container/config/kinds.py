@@ -176,6 +176,16 @@ def _monster(networks: str, settings: Settings) -> Resource:
         raise ConfigProblem(str(error)) from error
 
 
+def _proxy(urls: str, settings: Settings) -> Resource:
+    """A gateway to one server, or to several whose URLs are separated by commas."""
+    from container.resources.proxy import ReverseProxy
+
+    try:
+        return ReverseProxy(*urls.split(","))
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+
+
 # Our own need no installed metadata.
 KINDS: Final[dict[str, Kind]] = {
     "wsgi": wsgi,
