@@ -30,6 +30,7 @@ def descriptors() -> int:
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
     """Fails when a task or a file descriptor outlives the block."""
+    await unused_port()  # some loops open a file with their first socket, and keep it
     tasks, before = asyncio.all_tasks(), descriptors()
     yield
     async with asyncio.timeout(5):
