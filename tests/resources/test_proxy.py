@@ -15,7 +15,9 @@ from container.message.request import Request
 from container.message.response import Response
 from container.message.websocket import WebSocket
 from container.resources.proxy import ReverseProxy, Upstream
+from container.resources.redirect import Redirect
 from container.resources.sendfile import SendfileFrom
+from container.resources.vhostmonster import VHostMonster
 from container.resources.websocket import WebSocketResource
 from container.service.server import serving
 from container.tree.resource import Resource
@@ -579,6 +581,23 @@ def test_a_loop_ends() -> None:
             root.mount("m", proxy)
             assert (await fetch(server.port, request("/m/x")))[0] == 508
             await proxy.stop()
+
+    asyncio.run(run())
+
+
+def test_a_chain_to_a_vhostmonster_tells_the_outer_host() -> None:
+    """PX-06: as the base ends in a slash, without `//`; redirects of the inner tree lead to the outer one."""
+
+    async def run() -> None:
+        inner = Resource()
+        inner.mount("vhost", VHostMonster())
+        inner.mount("where", Leaf(lambda request: f"{request.scheme}://{request.host}{request.path}"))
+        inner.mount("old", Redirect("/where"))
+        async with serve(inner) as upstream:
+            base = f"http://127.0.0.1:{upstream.port}/vhost/https/shop.example:8443/"
+            async with serve(ReverseProxy(base)) as server:
+                assert (await fetch(server.port, request("/where")))[2] == b"https://shop.example:8443/where"
+                assert (await fetch(server.port, request("/old")))[1][b"location"].endswith(b"/where")
 
     asyncio.run(run())
 

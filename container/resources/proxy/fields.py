@@ -106,7 +106,8 @@ def forwarding_lines(request: Request, forwarding: Forwarding, *, appended: bool
 
 def client_lines(request: Request, forwarding: Forwarding, *, appended: bool) -> bytes:
     """Who the client is: differs from connection to connection."""
-    client = request.client
+    # A list that is added to gets whoever sent it; a new one whoever the client is known to be.
+    client = request.connection.peer.client if appended else request.client
     host = client[0] if client is not None else ""
     result = b""
     if forwarding in ("x", "both") and (host or appended):

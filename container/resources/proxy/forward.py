@@ -9,11 +9,12 @@ from container.client.address import Address, parse_url
 from container.client.errors import UpstreamError
 from container.client.pool import ClientTimeouts, Pool
 from container.client.tunnel import open_tunnel
+from container.message.authority import split_authority
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import NO_FIELDS, FieldBlock, encode_fields
 from container.message.headers import Headers
-from container.message.request import Request, split_authority
+from container.message.request import Request
 from container.message.response import Response
 from container.message.tunnel import join
 from container.protocol.response_head import ResponseHead
