@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from container.resources.access import Allow, ConcurrencyLimit, Deny, RateLimit
     from container.resources.asgi import ASGIResource
     from container.resources.asis import AsIs
+    from container.resources.auth import (
+        Avatars,
+        BasicAuth,
+        BearerAuth,
+        DigestAuth,
+        FormLogin,
+        Guard,
+        Permit,
+        SlowDown,
+    )
     from container.resources.data import Data
     from container.resources.handler import HandlerResource
     from container.resources.pool import ThreadPool
@@ -57,6 +67,9 @@ _HOMES = {
     "Allow": "resources.access",
     "Application": "service.application",
     "AsIs": "resources.asis",
+    "Avatars": "resources.auth",
+    "BasicAuth": "resources.auth",
+    "BearerAuth": "resources.auth",
     "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
     "ClientTimeouts": "client.pool",
@@ -64,15 +77,18 @@ _HOMES = {
     "Data": "resources.data",
     "Deflate": "encoders.deflate",
     "Deny": "resources.access",
+    "DigestAuth": "resources.auth",
     "Encoded": "tree.encoding",
     "ErrorPage": "tree.pages",
     "FastCGIProcessor": "resources.responder",
     "FastCGIResource": "resources.responder",
     "FileBody": "message.file_body",
     "Files": "resources.static",
+    "FormLogin": "resources.auth",
     "ForwardProxy": "resources.proxy",
     "Forwarded": "tree.forwarded",
     "Front": "tree.front",
+    "Guard": "resources.auth",
     "Gzip": "encoders.gzip",
     "HTTPError": "message.errors",
     "HandlerResource": "resources.handler",
@@ -83,6 +99,7 @@ _HOMES = {
     "MemoryStore": "sessions",
     "PageScript": "resources.script",
     "ParentRedirect": "resources.redirect",
+    "Permit": "resources.auth",
     "RateLimit": "resources.access",
     "Redirect": "resources.redirect",
     "RedisStore": "sessions.redis",
@@ -101,6 +118,7 @@ _HOMES = {
     "Service": "service.application",
     "Sessions": "sessions",
     "Site": "tree.site",
+    "SlowDown": "resources.auth",
     "ThreadPool": "resources.pool",
     "Timeouts": "message.limits",
     "UWSGIResource": "resources.responder",
@@ -120,16 +138,16 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Brotli", "ClientDisconnected",
-    "ClientTimeouts", "ConcurrencyLimit", "Data", "Deflate", "Deny", "Encoded", "ErrorPage",
-    "FastCGIProcessor", "FastCGIResource", "FileBody", "Files", "ForwardProxy", "Forwarded", "Front", "Gzip",
-    "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory", "Limits", "MemoryStore",
-    "PageScript", "ParentRedirect", "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource",
-    "ResourceScript", "Response", "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore",
-    "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "ThreadPool", "Timeouts",
-    "UWSGIResource", "Upstream", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket",
-    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde",
-    "tilde_to_users",
+    "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Avatars", "BasicAuth", "BearerAuth",
+    "Brotli", "ClientDisconnected", "ClientTimeouts", "ConcurrencyLimit", "Data", "Deflate", "Deny",
+    "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor", "FastCGIResource", "FileBody", "Files",
+    "FormLogin", "ForwardProxy", "Forwarded", "Front", "Guard", "Gzip", "HTTPError", "HandlerResource",
+    "Headers", "Health", "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Permit",
+    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response",
+    "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
+    "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool", "Timeouts", "UWSGIResource",
+    "Upstream", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket", "WebSocketDisconnected",
+    "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde", "tilde_to_users",
 ]  # fmt: skip
 
 

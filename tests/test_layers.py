@@ -51,6 +51,7 @@ LIBRARIES = {
     "brotli": {"encoders"},
     "backports": {"encoders"},
     "a2wsgi": {"service"},
+    "passlib": {"resources"},
 }
 # Imports by a name in a string, which the table above does not see, each with its reason.
 LATE = {

@@ -43,7 +43,7 @@ class Request:
 
     __slots__ = (
         "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
-        "memo", "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
+        "memo", "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -70,6 +70,8 @@ class Request:
         self.body = body
         self.memo = memo
         self.is_masked = False
+        # Who the client is, and how that was found out: ("mary", "Basic"). A guard says so by `set_user`.
+        self.user: tuple[str, str] | None = None
         # Set by Sessions on the way down the tree; whoever hands it on opens it (Session.open).
         self.attached_session: Session | None = None
         self.consumed = self.base = 0
@@ -193,15 +195,9 @@ class Request:
         """The client's address and port, as the connection or a trusted proxy tells it; None on a UNIX socket."""
         return self.connection.client
 
-    @property
-    def user(self) -> tuple[str, str] | None:
-        """Who the client is, and how that was found out (`("mary", "Basic")`), once a resource has said so."""
-        user: tuple[str, str] | None = (self._lazy or {}).get("user")
-        return user
-
     def set_user(self, user: str, scheme: str) -> None:
         """Say who the client is: REMOTE_USER and AUTH_TYPE of what runs below (RFC 3875 4.1.1, 4.1.11)."""
-        self._cache()["user"] = user, scheme
+        self.user = user, scheme
 
     def set_host(self, host: str, port: int | None = None, *, secure: bool | None = None) -> None:
         """Say what the outside world calls this server: a port is shown unless it is the scheme's own.
@@ -250,7 +246,7 @@ class Request:
         self.raw_path = self.raw_path[: self.base] + path
         self.raw_target = self.raw_path + b"?" + self.raw_query if self.raw_query else self.raw_path
         self.consumed = self.base
-        self.attached_session = None
+        self.attached_session = self.user = None
         return self._begin_anew("form")
 
     @property
@@ -369,7 +365,7 @@ class Request:
         self.body = Body(0, complete=True)
         self.consumed = self.base
         self.memo = None
-        return self._begin_anew("root", "user")
+        return self._begin_anew("root")
 
     def _begin_anew(self, *kept: str) -> int:
         """Forget what was found out, but for `kept`; how often this has happened."""

@@ -35,6 +35,11 @@ def add_fields(variables: dict[str, Any], fields: Iterable[tuple[bytes, bytes]])
             variables[key] = value.decode("latin-1")
 
 
+def native(text: str) -> str:
+    """Text as the variables hold it: UTF-8 bytes decoded as latin-1."""
+    return text.encode("utf-8", "replace").decode("latin-1")
+
+
 def server_of(host: str) -> tuple[str, str]:
     """SERVER_NAME and SERVER_PORT of a Host field; 80 when it names no port."""
     return _servers.get(host) or _server(host)

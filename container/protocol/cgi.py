@@ -13,7 +13,7 @@ from container.message.authority import split_authority
 from container.message.errors import HTTPError
 from container.message.fields import TOKEN, Pair
 from container.message.request import Request
-from container.message.variables import add_fields, server_of
+from container.message.variables import add_fields, native, server_of
 
 Variables = dict[str, str]
 
@@ -73,7 +73,7 @@ def make_variables(
     _describe_content(request, variables)
     _name_ends(request, variables)
     if request.user is not None:
-        variables["REMOTE_USER"], variables["AUTH_TYPE"] = request.user
+        variables["REMOTE_USER"], variables["AUTH_TYPE"] = native(request.user[0]), request.user[1]
     return variables
 
 

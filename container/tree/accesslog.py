@@ -102,7 +102,8 @@ class CombinedFormatter:
             self._second = second
             self._stamp = strftime(" [%d/%b/%Y:%H:%M:%S +0000] ", gmtime(second))
         client = request.connection.client_host or "-"
-        return f"{client} - {told.user}{self._stamp}{told.line} {status} {bytes_sent or '-'}{told.visitor}"
+        user = told.user if request.user is None else _name(request.user[0])
+        return f"{client} - {user}{self._stamp}{told.line} {status} {bytes_sent or '-'}{told.visitor}"
 
 
 class VirtualHostFormatter(CombinedFormatter):
@@ -123,7 +124,7 @@ class JSONFormatter:
         facts = {
             "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(entry.finished)),
             "client": request.connection.client_host or None,
-            "user": request.authorization[0] or None,
+            "user": request.authorization[0] or None if request.user is None else request.user[0],
             "method": request.method if known else None,
             "target": request.raw_target.decode("latin-1") if known else None,
             "http_version": request.http_version if known else None,
@@ -149,7 +150,7 @@ class _Told:
             elif name == b"referer":
                 referer = quoted(value)
             elif name == b"authorization":
-                user = quoted(request.authorization[0].encode("utf-8")).replace(" ", "\\x20") or "-"
+                user = _name(request.authorization[0])
         self.target = request.raw_target
         self.user = user
         # A request that could not be read has no method.
@@ -158,6 +159,11 @@ class _Told:
             f'"{request.method} {quoted(self.target)} HTTP/{request.http_version}"' if known else '"-"'
         )
         self.visitor = f' "{referer}" "{agent}"'
+
+
+def _name(user: str) -> str:
+    """The user's field: a space in it would begin the next one."""
+    return quoted(user.encode("utf-8", "replace")).replace(" ", "\\x20") or "-"
 
 
 def quoted(raw: bytes) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from container.message.request import Request
 from container.message.tls import TLS
+from container.resources.asgi.user import User
 
 Scope: TypeAlias = dict[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -65,6 +66,9 @@ def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, o
         scope["scheme"] = request.scheme
     if state is not None:
         scope["state"] = state.copy()
+    if request.user is not None:
+        scope["user"] = user = User(*request.user)
+        scope["auth"] = user
     return scope
 
 

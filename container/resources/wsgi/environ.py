@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from container.message.authority import split_authority
 from container.message.request import Request
-from container.message.variables import add_fields, server_of
+from container.message.variables import add_fields, native, server_of
 
 Environ = dict[str, Any]
 
@@ -48,6 +48,10 @@ def make_environ(request: Request, base: Environ, owner: object) -> Environ:
         if memo is not None:
             # With all that will be set later: a copy in which nothing new comes up need not grow.
             memo[owner] = _Template(request, environ | _TO_COME)
+    user = request.user
+    if user is not None:
+        environ["REMOTE_USER"] = native(user[0])
+        environ["AUTH_TYPE"] = user[1]
     connection = request.connection
     environ["REMOTE_ADDR"] = connection.client_host
     environ["REMOTE_PORT"] = connection.client_port
