@@ -274,7 +274,11 @@ def test_another_client_is_not_made_to_wait() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("2001:db8::1", "2001:db8::ffff:1"), ("192.0.2.1", "::ffff:192.0.2.1"), ("fe80::1%eth0", "fe80::2%eth1")],
+    [
+        ("2001:db8::1", "2001:db8::ffff:1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("fe80::1%eth0", "fe80::2%eth1"),
+    ],
 )
 def test_addresses_of_one_client_count_together(first: str, second: str) -> None:
     guard = Site(BasicAuth(WHO, users=MARY, slow_down=SlowDown(free=9, free_per_client=1, clock=FakeClock())))
@@ -323,7 +327,9 @@ def test_a_token_says_who_it_is() -> None:
     root.mount("async", BearerAuth(WHO, verify=verify_later, realm="api"))
     with Client(Site(root)) as client:
         for path in ("/thread", "/inline", "/async"):
-            assert client.get(path, headers={"Authorization": "Bearer abc~123=="}).text == "('robot', 'Bearer')"
+            assert (
+                client.get(path, headers={"Authorization": "Bearer abc~123=="}).text == "('robot', 'Bearer')"
+            )
             assert client.get(path, headers={"Authorization": "Bearer narrow"}).status == 403
             assert client.get(path).headers["WWW-Authenticate"] == 'Bearer realm="api"'
             for wrong in ("unknown", "in valid", "", "ä"):
@@ -383,7 +389,11 @@ def test_digest_proves_the_password() -> None:
     """AU-03: SHA-256, and each count of a nonce once, in any order."""
     with Client(digest_site(FakeClock())) as client:
         challenge = challenged(client)
-        assert (challenge["algorithm"], challenge["qop"], challenge["charset"]) == ("SHA-256", "auth", "UTF-8")
+        assert (challenge["algorithm"], challenge["qop"], challenge["charset"]) == (
+            "SHA-256",
+            "auth",
+            "UTF-8",
+        )
         for count in (1, 2, 5, 3, 200, 150):
             answer = client.get("/x?y=1", headers=proof(challenge, count))
             assert answer.text == "('mary', 'Digest')"
@@ -610,7 +620,9 @@ def test_wsgi_sees_the_user() -> None:
     with Client(Site(root)) as client:
         for _ in range(3):
             assert client.get("/closed", headers=basic("пётр", "s")).text == "пётр Basic"
-            assert client.get("/open", headers={**basic("пётр", "s"), "Remote-User": "eve"}).text == "None None"
+            assert (
+                client.get("/open", headers={**basic("пётр", "s"), "Remote-User": "eve"}).text == "None None"
+            )
 
 
 def test_asgi_frameworks_see_the_user() -> None:
@@ -625,7 +637,9 @@ def test_asgi_frameworks_see_the_user() -> None:
     @requires("authenticated")
     async def page(request: Asked) -> JSONResponse:
         user = request.user
-        return JSONResponse([user.display_name, user.is_authenticated, str(user), request.scope["auth"].scheme])
+        return JSONResponse(
+            [user.display_name, user.is_authenticated, str(user), request.scope["auth"].scheme]
+        )
 
     async def talk(socket: WebSocket) -> None:
         await socket.accept()
