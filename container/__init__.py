@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from container.resources.static import Files
     from container.resources.vhost import HostDirectory, VirtualHosts
     from container.resources.vhostmonster import VHostMonster
+    from container.resources.userdir import UserDirectory
     from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service
@@ -123,6 +124,7 @@ _HOMES = {
     "Timeouts": "message.limits",
     "UWSGIResource": "resources.responder",
     "Upstream": "resources.proxy",
+    "UserDirectory": "resources.userdir",
     "VHostMonster": "resources.vhostmonster",
     "VirtualHosts": "resources.vhost",
     "WSGIResource": "resources.wsgi",
@@ -146,8 +148,9 @@ __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type 
     "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response",
     "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
     "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool", "Timeouts", "UWSGIResource",
-    "Upstream", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket", "WebSocketDisconnected",
-    "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde", "tilde_to_users",
+    "Upstream", "UserDirectory", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket",
+    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde",
+    "tilde_to_users",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from container.config.importer import ImportProblem, ensure_cwd_importable, form
 from container.config.mounts import ConfigProblem
 from container.config.scripts import Scripts
 from container.config.settings import Settings, Source
+from container.config.users import personal_endpoint
 from container.message.limits import Limits
 from container.message.websocket import WebSocketOptions
 from container.service.logs import complain, configure_logging, revive_loggers
@@ -149,6 +150,7 @@ def source_of(options: Mapping[str, Any]) -> Source:
         path=options["path"],
         tac=options["tac"],
         script=options["script"],
+        user_dirs=options["user_dirs"],
         factory=options["factory"],
         mounts=options["mounts"],
         cgi=options["cgi"],
@@ -187,6 +189,7 @@ def settings_of(
         access_log=access_log,
         sessions=options["sessions"],
         trusted_proxies=options["trusted_proxies"],
+        htpasswd=options["htpasswd"],
         scripts=Scripts(
             interpreters=options["cgi_interpreters"],
             variables=options["cgi_variables"],
@@ -223,6 +226,8 @@ def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:
         if not host:  # an empty variable of a script shall not open every interface
             raise ConfigProblem("expected an address for --host, got ''")
         endpoints.append(TCPEndpoint(host, given.get("port", int(_default("port")))))
+    if not endpoints and given.get("personal"):
+        endpoints.append(personal_endpoint())
     return endpoints
 
 

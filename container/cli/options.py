@@ -253,6 +253,9 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "--resource-script", "script", metavar="FILE",
         help="Serve what a Python script binds to `resource`, run for each request; of a directory, each file.",
     ),
+    _flag(
+        "--user-dirs", help="Serve ~/public_html of every user of this machine at /~user/ and /user/."
+    ),
     _option(
         "--mount", "mounts", metavar="/PREFIX=KIND:ARG", multiple=True,
         help=f"Mount a further thing, in front of the root. KIND is one of {', '.join(KINDS)}; what a "
@@ -268,6 +271,11 @@ PARAMETERS: Final[list[click.Parameter]] = [
         help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1, "
         "unix:/run/app.sock:mode=660, tls:443:cert=FILE:key=FILE, systemd:NAME, fd:3 or haproxy:ADDRESS. "
         "A port alone means every interface. Repeatable.",
+    ),
+    _flag(
+        "--personal",
+        help="Listen where the central server of this machine looks for the server of each user: on "
+        "~/.container-web-service, open to it and to you only. --listen, --host and --port replace that.",
     ),
     _option("--host", metavar="HOST", default=_HOST, help="Listen on this address."),
     _option("--port", **_number(0, 65535, _PORT), help="Listen on this port; 0 lets the system choose."),
@@ -350,6 +358,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
         metavar="NETWORKS",
         help="Addresses and networks of proxies whose Forwarded or X-Forwarded-* fields count, with commas between; "
         "* for all, none for not even those of UNIX sockets, which count otherwise.",
+    ),
+    _option(
+        "--htpasswd", metavar="FILE",
+        help="Let only those in whom a file of htpasswd knows, by Basic authentication.",
     ),
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),

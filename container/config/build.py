@@ -17,6 +17,7 @@ from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.objects import as_resource, asgi, wsgi
 from container.config.scripts import mount_of_bin, mounts_of_root
 from container.config.tac import load_tac
+from container.config.users import with_passwords
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules
@@ -192,6 +193,8 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site.encoding = EncodingRules(settings.encoders)
     if settings.override_log or site.log is None:
         site.log = settings.access_log
+    if settings.htpasswd is not None:
+        site.root = with_passwords(site.root, settings.htpasswd)
     if settings.sessions is not None:
         site.root = _with_sessions(site.root, settings.sessions)
     return site

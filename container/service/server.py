@@ -19,6 +19,8 @@ from container.channel.arrival import ArrivalListener
 from container.channel.endpoints import (
     DEFAULT_BACKLOG,
     Endpoint,
+    ListenError,
+    UnixEndpoint,
     layers_of,
     listen_all,
     parse_endpoint,
@@ -26,6 +28,7 @@ from container.channel.endpoints import (
 )
 from container.channel.group import ChannelGroup
 from container.channel.h1 import H1Channel
+from container.channel.peers import PeerCheckedChannel
 from container.service.activation import provide_passed_sockets
 from container.tree.accesslog import AccessLog
 from container.tree.resource import Resource
@@ -269,9 +272,13 @@ async def _accept(
     loop: asyncio.AbstractEventLoop, group: ChannelGroup, endpoint: Endpoint, sock: socket.socket
 ) -> asyncio.Server | ArrivalListener:
     is_proxied, certificates = layers_of(endpoint)
+    plain = plain_endpoint(endpoint)
+    peers = plain.peers if isinstance(plain, UnixEndpoint) else None
+    if peers is not None and plain is not endpoint:
+        raise ListenError(endpoint.describe(sock), "peers= is for UNIX sockets without anything around them")
     if is_proxied or certificates is not None:
         return ArrivalListener(group, sock, is_proxied=is_proxied, certificates=certificates)
-    channel = partial(H1Channel, group)
+    channel = partial(H1Channel, group) if peers is None else partial(PeerCheckedChannel, group, peers)
     # asyncio takes the backlog for the number of connections to accept at a time, and tries as often again when
     # files have run out; the socket keeps the one it listens with.
     if sock.family == getattr(socket, "AF_UNIX", None):

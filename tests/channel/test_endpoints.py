@@ -64,6 +64,7 @@ GOOD = [
     ("unix:app.sock:mode=600", UnixEndpoint("app.sock", 0o600)),
     ("unix:/a:mode=0666:backlog=9", UnixEndpoint("/a", 0o666, 9)),
     ("unix:/a:owner=1:group=2:lockfile=1", UnixEndpoint("/a", owner=1, group=2)),
+    ("unix:/a:peers=root,7", UnixEndpoint("/a", peers=frozenset({0, 7}))),
     ("unix:/a:owner=root", UnixEndpoint("/a", owner=0)),
     (r"unix:/a\:b\\c\=d", UnixEndpoint(r"/a:b\c=d")),
     ("fd:3", FDEndpoint(3)),
@@ -169,7 +170,7 @@ BAD = [
     ),
     (
         "unix:/a=b",
-        "expected one of path, mode, backlog, owner, group, lockfile, got '/a' in 'unix:/a=b'"
+        "expected one of path, mode, backlog, owner, group, lockfile, peers, got '/a' in 'unix:/a=b'"
         r' (write "=" inside a path as "\=")',
     ),
     ("unix:/a\0b", r"expected a path without NUL, got '/a\x00b' in 'unix:/a\x00b'"),

@@ -28,6 +28,7 @@ class UnixEndpoint:
 
     It is made for its owner alone and opened up to `mode` last, so it is never wider than asked. A socket
     file that nobody accepts on is replaced; a live one, or any other kind of file, is an error and stays.
+    `peers`: numbers of the users who may connect, whatever the mode; None: all whom it lets.
     """
 
     path: str
@@ -35,6 +36,7 @@ class UnixEndpoint:
     backlog: int = DEFAULT_BACKLOG
     owner: int = -1  # as in os.chown: leave it
     group: int = -1
+    peers: frozenset[int] | None = None
 
     def listen(self) -> list[socket.socket]:
         try:
@@ -97,7 +99,7 @@ class UnixEndpoint:
 
 
 def _parse_unix(arguments: Arguments) -> UnixEndpoint:
-    bound = arguments.bind("path", "mode", "backlog", "owner", "group", "lockfile")
+    bound = arguments.bind("path", "mode", "backlog", "owner", "group", "lockfile", "peers")
     # strports asks a lock file whether the socket is stale, we ask the socket: the key changes nothing.
     arguments.switch("lockfile", bound.get("lockfile", "1"))
     if "\0" in bound["path"]:
@@ -111,6 +113,9 @@ def _parse_unix(arguments: Arguments) -> UnixEndpoint:
         parse_backlog(arguments, bound),
         _account(arguments, "owner", bound.get("owner")),
         _account(arguments, "group", bound.get("group")),
+        frozenset(_account(arguments, "owner", each) for each in bound["peers"].split(","))
+        if "peers" in bound
+        else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from container.message.errors import HTTPError
-from container.message.forms import FormLimits
+from container.message.form_limits import FormLimits
 from container.message.request import Request
 from container.message.response import Response
 from container.resources.auth.basic import made

@@ -175,7 +175,7 @@ def test_sources_are_named_once(tmp_path: Path) -> None:
         BasicAuth(WHO)
     with pytest.raises(ValueError, match="got users and verify"):
         BasicAuth(WHO, users={}, verify=lambda user, password: True)
-    with pytest.raises(ValueError, match="expected a file of accounts that can be read, got .*no such file"):
+    with pytest.raises(ValueError, match=r"expected a file of accounts that can be read, got .*no such file"):
         BasicAuth(WHO, htpasswd=tmp_path / "none")
 
 
@@ -507,8 +507,10 @@ def test_guessing_is_slowed_down_for_digest_too() -> None:
 def test_several_schemes_stand_side_by_side() -> None:
     """AU-01: one challenge of each."""
     schemes = [
-        Digest(users=MARY, realm="r"), Basic(Passwords(users=MARY), realm="r"), Bearer(lambda token: token, inline=True),
-    ]  # fmt: skip
+        Digest(users=MARY, realm="r"),
+        Basic(Passwords(users=MARY), realm="r"),
+        Bearer(lambda token: token, inline=True),
+    ]
     with Client(Site(Guard(WHO, schemes))) as client:
         challenges = client.get("/").headers.get_all("WWW-Authenticate")
         assert [each.partition(" ")[0] for each in challenges] == ["Digest", "Basic", "Bearer"]

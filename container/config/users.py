@@ -1,0 +1,49 @@
+"""What `--user-dirs`, `--personal` and `--htpasswd` stand for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from container.channel.endpoints import UnixEndpoint
+from container.config.mounts import ConfigProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container.tree.resource import Resource
+
+
+def user_directories(directory: str, index: Sequence[str]) -> Resource:
+    """The files of users: `directory` is in their home directories."""
+    from container.resources.static import Files
+    from container.resources.userdir import UserDirectory
+
+    try:
+        return UserDirectory(lambda path: Files(path, index=index), directory=directory)
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+
+
+def personal_endpoint() -> UnixEndpoint:
+    """Where the central server looks for the server of the user who runs this one, open to both of them only."""
+    import pwd
+
+    from container.resources.userdir import SOCKET_NAME
+
+    uid = os.getuid()
+    try:
+        home = pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        raise ConfigProblem(f"expected a user of this machine for --personal, got uid {uid}") from None
+    return UnixEndpoint(os.path.join(home, SOCKET_NAME), 0o600, peers=frozenset({0, uid}))
+
+
+def with_passwords(root: Resource, path: str) -> Resource:
+    """`root` for those only whom an htpasswd file knows."""
+    from container.resources.auth import BasicAuth
+
+    try:
+        return BasicAuth(root, htpasswd=path)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigProblem(str(error)) from error
