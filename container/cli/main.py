@@ -150,7 +150,7 @@ def source_of(options: Mapping[str, Any]) -> Source:
         path=options["path"],
         tac=options["tac"],
         script=options["script"],
-        user_dirs=options["user_dirs"],
+        user_dirs="public_html" if options["user_dirs"] else None,
         factory=options["factory"],
         mounts=options["mounts"],
         cgi=options["cgi"],

@@ -17,7 +17,7 @@ from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.objects import as_resource, asgi, wsgi
 from container.config.scripts import mount_of_bin, mounts_of_root
 from container.config.tac import load_tac
-from container.config.users import with_passwords
+from container.config.users import user_directories, with_passwords
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules
@@ -123,6 +123,10 @@ def _script(path: str, settings: Settings, factory: bool) -> Resource:
     return script(path, settings)
 
 
+def _users(directory: str, settings: Settings, factory: bool) -> Resource:
+    return user_directories(directory, settings)
+
+
 class Root(NamedTuple):
     """An option that names a root: a field of Source, its name in messages, what loads the object."""
 
@@ -139,6 +143,7 @@ ROOTS: Final = (
     Root("cgi", "--cgi", _files),
     Root("tac", "--python", _tac),
     Root("script", "--resource-script", _script),
+    Root("user_dirs", "--user-dirs", _users),
 )
 
 

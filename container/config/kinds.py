@@ -18,6 +18,7 @@ from container.config.objects import as_resource, asgi, handler_resource, wsgi
 from container.config.scripts import processors_of, scripts_at
 from container.config.tac import load_tac
 from container.service.application import Application
+from container.config.users import user_directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,4 +205,5 @@ KINDS: Final[dict[str, Kind]] = {
     "uwsgi": _uwsgi,
     "vhosts": _hosts,
     "vhostmonster": _monster,
+    "users": user_directories,
 }

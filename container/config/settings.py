@@ -26,8 +26,9 @@ class Settings:
     every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
     those a site has. `index` is of every directory that is named, `listing` of a root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them.
-    `sessions` is the store of sessions around every site, as `make_store` takes it. `trusted_proxies` are the
-    networks of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody.
+    `sessions` is the store of sessions around every site, as `make_store` takes it; `htpasswd` the file of those
+    who may see any of them. `trusted_proxies` are the networks of proxies whose word counts, None for those of
+    UNIX sockets only, `("none",)` for nobody.
     """
 
     threads: int = 8
@@ -46,12 +47,13 @@ class Settings:
     override_log: bool = False
     sessions: str | None = None
     trusted_proxies: tuple[str, ...] | None = None
+    htpasswd: str | None = None
     scripts: Scripts = field(default_factory=Scripts)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be served, as the user spelt it: at most one of the first six, and mounts before it."""
+    """What is to be served, as the user spelt it: at most one of the first eight, and mounts before it."""
 
     app: str | None = None
     wsgi: str | None = None
@@ -60,6 +62,7 @@ class Source:
     tac: str | None = None
     cgi: str | None = None
     script: str | None = None
+    user_dirs: str | None = None
     factory: bool = False
     mounts: Sequence[str] = ()
     cgi_bins: Sequence[str] = ()

@@ -9,18 +9,17 @@ from container.channel.endpoints import UnixEndpoint
 from container.config.mounts import ConfigProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from container.config.settings import Settings
     from container.tree.resource import Resource
 
 
-def user_directories(directory: str, index: Sequence[str]) -> Resource:
+def user_directories(directory: str, settings: Settings) -> Resource:
     """The files of users: `directory` is in their home directories."""
     from container.resources.static import Files
     from container.resources.userdir import UserDirectory
 
     try:
-        return UserDirectory(lambda path: Files(path, index=index), directory=directory)
+        return UserDirectory(lambda path: Files(path, index=settings.index), directory=directory)
     except ValueError as error:
         raise ConfigProblem(str(error)) from error
 

@@ -47,9 +47,11 @@ class Avatars(Resource):
         trees = {f"{{{name}}}": tree for name, tree in self._trees.items()}
         return trees | ({"{}": self._anonymous} if self._anonymous is not None else {})
 
-    def walk(self, path: str = "") -> Iterator[tuple[str, Resource]]:
+    def _walk(self, path: str, above: tuple[Resource, ...]) -> Iterator[tuple[str, Resource]]:
+        """Trees are at no path of their own: what is in them is where this is."""
         for tree in self.children.values():
-            yield from tree.walk(path)
+            if not any(tree is each for each in above):
+                yield from tree._walk(path, (*above, self))
 
     def enter(self, request: Request) -> Resource | Awaitable[Resource]:
         user = request.user[0] if request.user is not None else None

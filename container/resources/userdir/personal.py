@@ -10,8 +10,10 @@ import os
 import socket
 import stat
 import struct
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
+from threading import Thread
 from time import monotonic
 from typing import Final
 
@@ -55,17 +57,15 @@ def command(arguments: Sequence[str]) -> Starter:
 
     async def start(account: Account) -> None:
         words = [each.replace("{user}", account.name).replace("{home}", account.home) for each in arguments]
-        process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, start_new_session=True, cwd="/"
-        )
-        task = asyncio.ensure_future(process.wait())
-        _children.add(task)
-        task.add_done_callback(_children.discard)
+        process = await asyncio.to_thread(_begin, words)
+        # It outlives this server; as long as that runs, somebody takes note of its end.
+        Thread(target=process.wait, name=f"server of {account.name}", daemon=True).start()
 
     return start
 
 
-_children: set[asyncio.Future[int]] = set()
+def _begin(words: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/")
 
 
 class PersonalServer(Resource):
@@ -93,7 +93,7 @@ class PersonalServer(Resource):
         self._rests_until = 0.0
         self._starting: asyncio.Future[None] | None = None
 
-    def render(self, request: Request) -> Answer | Awaitable[Answer]:
+    def render(self, request: Request) -> "Answer | Awaitable[Answer]":
         now = self._clock()
         if now < self._well_until:
             return self.proxy.render(request)
