@@ -13,10 +13,11 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
+from tests.scripts import script_directory
 from tests.system.conftest import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="expected curl")
 SITE = """
@@ -39,15 +40,15 @@ application.serve(Site(root, sessions=Sessions()))
 
 
 @pytest.fixture
-def url(tmp_path: Path, start: Callable[..., Running]) -> str:
-    script = tmp_path / "who.cgi"
-    script.write_text(
-        f"#!{sys.executable}\nimport os\nprint('Content-Type: text/plain\\n')\n"
-        "print(os.environ['REMOTE_USER'], os.environ['AUTH_TYPE'], 'HTTP_AUTHORIZATION' in os.environ)\n"
-    )
-    script.chmod(0o755)
-    (tmp_path / "site.tac").write_text(SITE)
-    return start("-y", "site.tac", "--port", "0").url.rstrip("/")
+def url(tmp_path: Path, start: Callable[..., Running]) -> Iterator[str]:
+    with script_directory() as scripts:
+        text = "print('Content-Type: text/plain\\n')\n"
+        text += (
+            "print(os.environ['REMOTE_USER'], os.environ['AUTH_TYPE'], 'HTTP_AUTHORIZATION' in os.environ)\n"
+        )
+        script = scripts.write("who.cgi", f"#!{sys.executable}\nimport os\n{text}")
+        (tmp_path / "site.tac").write_text(SITE.replace("who.cgi", str(script)))
+        yield start("-y", "site.tac", "--port", "0").url.rstrip("/")
 
 
 @needs_curl

@@ -1,7 +1,7 @@
 """What a user finds: a tree of one's own, or one that only some may see. Under any of the guards."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from inspect import isawaitable
 
 from container.message.errors import HTTPError
@@ -43,15 +43,9 @@ class Avatars(Resource):
 
     @property
     def children(self) -> dict[str, Resource]:
-        """All trees: the site starts what is in them."""
+        """All trees, as `{name}`: the site starts what is in them, and they can be listed."""
         trees = {f"{{{name}}}": tree for name, tree in self._trees.items()}
         return trees | ({"{}": self._anonymous} if self._anonymous is not None else {})
-
-    def _walk(self, path: str, above: tuple[Resource, ...]) -> Iterator[tuple[str, Resource]]:
-        """Trees are at no path of their own: what is in them is where this is."""
-        for tree in self.children.values():
-            if not any(tree is each for each in above):
-                yield from tree._walk(path, (*above, self))
 
     def enter(self, request: Request) -> Resource | Awaitable[Resource]:
         user = request.user[0] if request.user is not None else None
