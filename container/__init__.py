@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from container.resources.script import PageScript, Registry, ResourceScript, ScriptDirectory
     from container.resources.sendfile import SendfileFrom
     from container.resources.static import Files
+    from container.resources.userdir import UserDirectory
     from container.resources.vhost import HostDirectory, VirtualHosts
     from container.resources.vhostmonster import VHostMonster
-    from container.resources.userdir import UserDirectory
     from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service

@@ -17,8 +17,8 @@ from container.config.mounts import ConfigProblem
 from container.config.objects import as_resource, asgi, handler_resource, wsgi
 from container.config.scripts import processors_of, scripts_at
 from container.config.tac import load_tac
-from container.service.application import Application
 from container.config.users import user_directories
+from container.service.application import Application
 
 if TYPE_CHECKING:
     from collections.abc import Callable
