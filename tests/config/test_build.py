@@ -268,7 +268,7 @@ def test_a_plugin_brings_kinds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigProblem, match='after "text:", got nothing'):
         resource_of("text:", Settings())
     with pytest.raises(
-        ConfigProblem, match=f"{list(module.KINDS)[-2]}, text, odd or \"module:name\" to mount, got 'txt:a'"
+        ConfigProblem, match=f"{list(module.KINDS)[-1]}, text, odd or \"module:name\" to mount, got 'txt:a'"
     ):
         resource_of("txt:a", Settings())
     with pytest.raises(ImportProblem, match="expected the kind 'odd', got none"):
