@@ -10,18 +10,27 @@ from container.config.mounts import ConfigProblem
 
 if TYPE_CHECKING:
     from container.config.settings import Settings
+    from container.resources.userdir import Account
     from container.tree.resource import Resource
 
 
 def user_directories(directory: str, settings: Settings) -> Resource:
-    """The files of users: `directory` is in their home directories."""
+    """The files of users, `directory` in their home directories, and the servers they run for themselves."""
     from container.resources.static import Files
     from container.resources.userdir import UserDirectory
 
     try:
-        return UserDirectory(lambda path: Files(path, index=settings.index), directory=directory)
+        return UserDirectory(
+            lambda path: Files(path, index=settings.index), directory=directory, hand_over=_server_of
+        )
     except ValueError as error:
         raise ConfigProblem(str(error)) from error
+
+
+def _server_of(account: Account, path: str) -> Resource:
+    from container.resources.proxy import ReverseProxy
+
+    return ReverseProxy(f"unix:{path}", host="preserve")
 
 
 def personal_endpoint() -> UnixEndpoint:
