@@ -283,6 +283,9 @@ async def _accept(
     # files have run out; the socket keeps the one it listens with.
     if sock.family == getattr(socket, "AF_UNIX", None):
         return await loop.create_unix_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
+    # What is accepted inherits it. asyncio sets it for each connection, uvloop for none that it accepts at a socket
+    # it was given: the second write of an answer would wait for the client's acknowledgement, 40 ms of it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return await loop.create_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
 
 

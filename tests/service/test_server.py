@@ -547,3 +547,15 @@ def test_our_records_go_to_standard_error_once(capfd: pytest.CaptureFixture[str]
 def test_a_complaint_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     complain("one\n  two")
     assert capfd.readouterr().err == "container: one two\n"
+
+
+def test_what_is_written_leaves_at_once(run: Run) -> None:
+    """Nagle's algorithm would hold back the end of a streamed answer until the client acknowledges its beginning."""
+
+    async def main() -> None:
+        async with serving(Site(Hello()), LOCAL) as server:
+            for listener in server._listeners:
+                for sock in listener.sockets:
+                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    run(main())
