@@ -95,6 +95,18 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
     assert len(connections) == 1
 
 
+def test_an_answer_that_comes_whole_has_a_length() -> None:
+    """It leaves in one write, without chunks."""
+
+    def at_once(asked: Asked) -> None:
+        end = fastcgi.encode_record(fastcgi.END_REQUEST, asked.id, b"\0" * 8)
+        asked.connection.request.sendall(fastcgi.encode_stream(fastcgi.STDOUT, asked.id, HELLO) + end)
+
+    with peer(responder(at_once)) as address, Client(mounted(address)) as client:
+        found = client.get("/app")
+        assert (found.text, found.headers["Content-Length"]) == ("hello", "5")
+
+
 def test_status_length_redirect_and_errors_of_the_responder(caplog: pytest.LogCaptureFixture) -> None:
     heads = {
         "status": b"Status: 404 Gone fishing\nContent-Length: 2\n\nno",

@@ -33,16 +33,19 @@ class ResponderCall:
     `silent` until the responder has said anything: then the request may not be sent again.
     """
 
-    def __init__(self, exchange: Exchange, stream: Stream, frame: Frame, name: str) -> None:
+    def __init__(self, exchange: Exchange, pool: StreamPool, stream: Stream, frame: Frame) -> None:
         self.exchange = exchange
         self.silent = True
         self.keep = False
         self._stream = stream
         self._frame = frame
-        self._name = name
+        self._pool = pool
+        self._name = str(pool.address)
+        self._released = False
         self._reader = AnswerReader(exchange.request.method, gateway=True)
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle
         self._touched = self._loop.time()
         self._paused = False
         self._sent = False
@@ -64,7 +67,13 @@ class ResponderCall:
         finally:
             if sending is not None:
                 sending.cancel()
-            self._stream.receiver = None
+            self.release()
+
+    def release(self) -> None:
+        """Give the connection back. It may carry another request from now on."""
+        if not self._released:
+            self._released = True
+            self._pool.give(self._stream, keep=self.keep)
 
     async def _send(self, body: Body) -> None:
         """The content, no faster than the responder takes it."""
@@ -83,14 +92,21 @@ class ResponderCall:
         self._sent = True
 
     async def _wait(self, timeout: float) -> None:
-        while True:
-            done, _ = await asyncio.wait([self._done], timeout=timeout)
-            if done:
-                return self._done.result()
-            if not self._paused and self._loop.time() - self._touched >= timeout:
-                log.error("%s: %s was silent for %g s", self.exchange.request, self._name, timeout)
-                self._stream.write(self._frame.abort())
-                raise HTTPError(504)
+        """Until it is done, or has been silent for `timeout` s."""
+        self._timer = self._loop.call_later(timeout, self._check, timeout)
+        try:
+            await self._done
+        finally:
+            self._timer.cancel()
+
+    def _check(self, timeout: float) -> None:
+        rest = self._touched + timeout - self._loop.time()
+        if self._paused or rest > 0:
+            self._timer = self._loop.call_later(timeout if self._paused else rest, self._check, timeout)
+        elif not self._done.done():
+            log.error("%s: %s was silent for %g s", self.exchange.request, self._name, timeout)
+            self._stream.write(self._frame.abort())
+            self._finish(HTTPError(504))
 
     # The Receiver.
 
@@ -98,15 +114,20 @@ class ResponderCall:
         self.silent = False
         self._touched = self._loop.time()
         try:
+            said = b""
             for kind, content in self._frame.feed(data):
                 if kind == OUT:
-                    self._take(content)
+                    said = said + content if said else content
                 elif kind == ERRORS:
                     self._complain(content)
                 elif kind == END:
                     # One that has answered before it had all of the request would take the rest for the next.
                     self.keep = self._frame.reusable and self._sent
+                    self._take(said, is_last=True)
                     self._end()
+                    return
+            if said:
+                self._take(said)
         except Refused as error:
             self._fail(HTTPError(503, headers=_BUSY), error)
         except (BadAnswer, BadRecord) as error:
@@ -129,7 +150,7 @@ class ResponderCall:
 
     # The answer.
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, *, is_last: bool = False) -> None:
         exchange, reader = self.exchange, self._reader
         if reader.complete:
             return
@@ -141,6 +162,8 @@ class ResponderCall:
         if reader.head is None:
             return
         if not exchange.started:
+            if is_last and not reader.complete and reader.head.length < 0 and not reader.head.chunked:
+                reader.head.length = len(content)  # it is whole: one write, and no chunks
             self._start(reader.head)
         if content and not exchange.write(content) and not reader.complete:
             self._paused = True
@@ -161,6 +184,7 @@ class ResponderCall:
 
     def _end(self) -> None:
         self._reader.finish()
+        self.release()  # before the client can ask again, or it would be asked elsewhere
         if not self.exchange.gone:
             self.exchange.end()
         self._finish(None)
@@ -188,7 +212,9 @@ class ResponderCall:
     def _abandon(self) -> None:
         """Nobody is there any more to be answered."""
         if not self._done.done():
-            self._stream.write(self._frame.abort())
+            self.keep = False
+            if self._stream.receiver is self:
+                self._stream.write(self._frame.abort())
             self._finish(None)
 
 
@@ -200,7 +226,6 @@ async def answer(
     timeout: float,
 ) -> None:
     """Have a responder of `pool` answer `exchange`. Raises HTTPError."""
-    name = str(pool.address)
     is_retry = False
     while not exchange.gone:
         frame = frame_of()
@@ -209,7 +234,7 @@ async def answer(
         except ValueError as error:
             raise HTTPError(400, str(error)) from error
         stream = await _connect(exchange, pool, fresh=is_retry)
-        call = ResponderCall(exchange, stream, frame, name)
+        call = ResponderCall(exchange, pool, stream, frame)
         try:
             await call.run(begin, timeout)
             return
@@ -217,10 +242,8 @@ async def answer(
             # It was about to close a connection that it had kept: nothing of the request was looked at.
             is_retry = stream.used and not is_retry and exchange.request.method in _SAFE
             if not is_retry:
-                log.error("%s: %s: %s", exchange.request, name, error)
+                log.error("%s: %s: %s", exchange.request, pool.address, error)
                 raise HTTPError(502) from error
-        finally:
-            pool.give(stream, keep=call.keep)
 
 
 async def _connect(exchange: Exchange, pool: StreamPool, *, fresh: bool) -> Stream:
