@@ -497,3 +497,9 @@ def test_content_that_nobody_sends_is_closed_when_it_is_dropped(public: Path) ->
     assert open_files() == before + 1
     del content
     assert open_files() == before
+
+
+def test_a_script_is_no_fallback(tmp_path: Path) -> None:
+    """Its source would be sent."""
+    with pytest.raises(ValueError, match="got the script"):
+        Files(tmp_path, processors={".php": lambda path, files: Files(path)}, fallback="index.php")

@@ -122,6 +122,8 @@ class Files(Resource):
         self._processors = {
             "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
         }
+        if self._fallback is not None and extension(self._fallback) in self._processors:
+            raise ValueError(f"expected a fallback that is sent as it is, got the script {fallback!r}")
         processors_once: list[object] = list(dict.fromkeys(self._processors.values()))
         self._living = [each for each in processors_once if isinstance(each, Living) and not isclass(each)]
         self._not_found = not_found
