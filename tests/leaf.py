@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from container.tree.accesslog import AccessLog
@@ -66,3 +67,8 @@ def request(
 
 
 GET = request()
+
+
+def shown(value: object) -> str:
+    """How a parameter is called in the name of a test: the same in every run."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))

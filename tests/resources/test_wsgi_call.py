@@ -10,7 +10,7 @@ import pytest
 
 from container.resources.wsgi import WSGIResource
 from container.testing import Client
-from tests.leaf import GET, request
+from tests.leaf import GET, request, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -78,7 +78,7 @@ def answer(app: Callable[..., Any] | WSGIResource, method: str = "GET") -> Clien
         (Pieces(b"", b""), "0"),
         (iter([b"hello"]), None),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_list_has_a_length_and_an_iterable_streams(result: Any, framing: str | None) -> None:
     got = answer(serve(result))
@@ -191,7 +191,7 @@ def test_content_beyond_the_announced_length_is_cut_off(
     assert "cut off" in caplog.text
 
 
-@pytest.mark.parametrize("result", [[b"123"], [], Pieces(b"123"), Pieces(), Pieces(b"1", b"23")], ids=repr)
+@pytest.mark.parametrize("result", [[b"123"], [], Pieces(b"123"), Pieces(), Pieces(b"1", b"23")], ids=shown)
 def test_content_short_of_the_announced_length_cuts_the_connection(
     result: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from container.message.headers import Headers
 from container.resources.wsgi import WSGIResource
 from container.testing import Client
 from container.tree.resource import Resource
-from tests.leaf import GET, request
+from tests.leaf import GET, request, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def test_no_threads_are_made() -> None:
         (Pieces(b"he", b"", b"llo"), b"hello", None),
         (Pieces(b"", b"hello"), b"hello", None),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_given_back_is_sent(result: Any, body: bytes, length: str | None) -> None:
     got = answer(serve(result))

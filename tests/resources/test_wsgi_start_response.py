@@ -10,6 +10,7 @@ import pytest
 from container.resources.wsgi import WSGIResource
 from container.resources.wsgi import call as module
 from container.testing import Client
+from tests.leaf import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def test_a_status_that_cannot_be_sent_is_an_error_of_the_application(
         [("Content-Length", "five")],
         [("Content-Length", "1"), ("Content-Length", "2")],
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_headers_that_cannot_be_sent_are_an_error_of_the_application(
     headers: Any, caplog: pytest.LogCaptureFixture
