@@ -18,7 +18,7 @@ run: $(STAMP)
 	cd apps && exec ../$(BIN)/container --wsgi=helloworld.application
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
