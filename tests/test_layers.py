@@ -28,6 +28,7 @@ LAYERS = {
     "config": {"message", "tree", "channel", "encoders", "sessions", "resources", "service", "config", ""},
     "cli": {"message", "tree", "channel", "resources", "service", "config", "cli", ""},
     "testing": {"message", "protocol", "tree", "channel", "resources", "service", "testing", ""},
+    "gunicorn": {"message", "tree", "channel", "service", "config", ""},
     "__main__": {"cli"},
     "__init__": {"message", "tree", "client", "encoders", "sessions", "resources", "service"},
 }

@@ -98,16 +98,16 @@ class ChannelGroup:
         if self._drained is not None and not self.channels:
             self._drained.set()
 
-    async def drain(self, timeout: float | None) -> bool:
+    async def drain(self, timeout: float | None, *, idle_grace: float = IDLE_GRACE_S) -> bool:
         """Answer what is in flight, then close; True when all of it was done within `timeout` seconds.
 
-        What is still open then is cut.
+        What is still open then is cut. Idle connections have `idle_grace` seconds for one more request.
         """
         self.draining = True
         self._drained = asyncio.Event()
         if not self.channels:
             return True
-        self.loop.call_later(IDLE_GRACE_S, self._close_idle)
+        self.loop.call_later(idle_grace, self.close_idle)
         try:
             async with asyncio.timeout(timeout):
                 await self._drained.wait()
@@ -121,7 +121,8 @@ class ChannelGroup:
         """Close `channel` unless another request comes within a moment."""
         self.loop.call_later(IDLE_GRACE_S, channel.close_if_idle)
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close every connection that has nothing to do."""
         for channel in list(self.channels):
             channel.close_if_idle()
 

@@ -13,6 +13,7 @@ import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -21,6 +22,7 @@ from click.core import ParameterSource
 from container.channel.certificates import TLSSettings
 from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint, plain_endpoint, with_tls
 from container.cli.options import PARAMETERS
+from container.cli.processes import run_processes, wants_arbiter
 from container.config.build import build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.mounts import ConfigProblem
@@ -29,17 +31,30 @@ from container.config.settings import Settings, Source
 from container.config.users import personal_endpoint
 from container.message.limits import Limits
 from container.message.websocket import WebSocketOptions
-from container.service.logs import complain, configure_logging, revive_loggers
+from container.service.logs import LogFile, complain, configure_logging, revive_loggers
 from container.service.loop import STOP_SIGNALS, LoopProblem, run
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
+from container.service.reload import ReloadProblem
 from container.tree.accesslog import AccessLog, Formatter, JSONFormatter, VirtualHostFormatter
+from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from container.service.application import Application
+
+# What the user got wrong; the message is one line.
+PROBLEMS: Final = (
+    click.UsageError,
+    ConfigProblem,
+    EndpointError,
+    LoopProblem,
+    PrivilegeProblem,
+    ImportProblem,
+    ReloadProblem,
+)
 
 EXIT_USAGE: Final = 2
 EXIT_NOT_LOADED: Final = 4
@@ -77,17 +92,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except click.exceptions.Exit as end:  # --help, --version
         return end.exit_code
-    except click.UsageError as error:
-        complain(usage_line(error))
-    except (ConfigProblem, EndpointError, LoopProblem, PrivilegeProblem) as problem:
-        complain(str(problem))
-    except ImportProblem as problem:
+    except (*PROBLEMS, KeyboardInterrupt) as problem:
+        return report(problem)
+
+
+def report(problem: BaseException) -> int:
+    """Say in a line what the user got wrong; the exit code."""
+    if isinstance(problem, KeyboardInterrupt):  # while the application was being imported
+        return EXIT_INTERRUPTED
+    if isinstance(problem, ImportProblem):
         if problem.cause is not None and (text := format_user_traceback(problem.cause)).count("\n") > 1:
             sys.stderr.write(text)
         complain(str(problem))
         return EXIT_NOT_LOADED
-    except KeyboardInterrupt:  # while the application was being imported
-        return EXIT_INTERRUPTED
+    complain(usage_line(problem) if isinstance(problem, click.UsageError) else str(problem))
     return EXIT_USAGE
 
 
@@ -100,30 +118,55 @@ def _main(arguments: list[str]) -> int:
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
     configure_logging(options["log_level"])
+    started_in = os.getcwd() if wants_arbiter(options) else None
     if options["chdir"] is not None:
         change_directory(options["chdir"])
     ensure_cwd_importable()
     with ExitStack() as stack:
-        access_log = open_access_log(options, given, stack)
-        settings = settings_of(options, given, access_log)
-        application = build(source_of(options), settings, endpoints_of(given))
-        secure(application, options, given)
-        rights = privileges_of(options)
-        revive_loggers()
-        warn_of_tracebacks(application)
-        code = run(
-            application,
-            loop=options["loop"],
-            graceful_timeout=options["graceful_timeout"],
-            server_name="container" if options["server_header"] else "",
-            exit_timeout=EXIT_TIMEOUT_S,
-            privileges=rights,
-            pidfile=Pidfile(options["pidfile"]) if options["pidfile"] else None,
-        )
+
+        def load() -> Application:
+            access_log = open_access_log(options, given, stack)
+            settings = settings_of(options, given, access_log)
+            application = build(source_of(options), settings, endpoints_of(given))
+            secure(application, tls_of(options, given))
+            revive_loggers()
+            warn_of_tracebacks(application)
+            return application
+
+        if wants_arbiter(options):
+            code = run_processes(
+                options,
+                partial(_load_or_exit, load),
+                source_of(options),
+                endpoints_of(given),
+                tls=tls_of(options, given),
+                privileges=privileges_of(options),
+                directory=started_in,
+            )
+        else:
+            application = load()
+            code = run(
+                application,
+                loop=options["loop"],
+                graceful_timeout=options["graceful_timeout"],
+                drain_delay=options["drain_delay"],
+                server_name="container" if options["server_header"] else "",
+                exit_timeout=EXIT_TIMEOUT_S,
+                privileges=privileges_of(options),
+                pidfile=Pidfile(options["pidfile"]) if options["pidfile"] else None,
+            )
         for number in STOP_SIGNALS:  # all is stopped: no second signal shall change the exit code now
             signal.signal(number, signal.SIG_IGN)
     _close_output()
     return code
+
+
+def _load_or_exit(load: Callable[[], Application]) -> Application:
+    """In a worker: what is wrong with the application is said there."""
+    try:
+        return load()
+    except (*PROBLEMS, KeyboardInterrupt) as problem:
+        raise SystemExit(report(problem)) from problem
 
 
 def usage_line(error: click.UsageError) -> str:
@@ -190,6 +233,8 @@ def settings_of(
         sessions=options["sessions"],
         trusted_proxies=options["trusted_proxies"],
         htpasswd=options["htpasswd"],
+        healthz=options["healthz"] or (DEFAULT_HEALTH_PATH if options["health"] else None),
+        readyz=options["readyz"] or (DEFAULT_READY_PATH if options["health"] else None),
         scripts=Scripts(
             interpreters=options["cgi_interpreters"],
             variables=options["cgi_variables"],
@@ -241,19 +286,19 @@ def privileges_of(options: Mapping[str, Any]) -> Privileges:
     )
 
 
-def secure(application: Application, options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Put every address behind TLS when certificates were given."""
+def tls_of(options: Mapping[str, Any], given: Mapping[str, Any]) -> TLSSettings | None:
+    """What was said of TLS, if certificates were given."""
     certificate = options["ssl_certfile"]
     if certificate is None:
         for name in given:
             if name.startswith("ssl_"):
                 raise ConfigProblem(f"expected --ssl-certfile with --{name.replace('_', '-')}, got none")
-        return
+        return None
     authorities = options["ssl_ca_certs"]
     client = options["ssl_client"] or ("required" if authorities is not None else "none")
     if client != "none" and authorities is None:
         raise ConfigProblem(f"expected --ssl-ca-certs with --ssl-client {client}, got none")
-    settings = TLSSettings(
+    return TLSSettings(
         certificate=certificate,
         key=options["ssl_keyfile"],
         authorities=authorities,
@@ -261,6 +306,12 @@ def secure(application: Application, options: Mapping[str, Any], given: Mapping[
         minimum=options["ssl_min_version"],
         ciphers=options["ssl_ciphers"],
     )
+
+
+def secure(application: Application, settings: TLSSettings | None) -> None:
+    """Put every address behind TLS when certificates were given."""
+    if settings is None:
+        return
     application.bindings = [
         replace(binding, endpoints=tuple(with_tls(each, settings) for each in binding.endpoints))
         for binding in application.bindings
@@ -289,7 +340,7 @@ def open_access_log(
             AccessLog(sys.stdout, formatter) if sys.stdout is not None else None
         )  # None: started with it closed
     try:
-        stream = open(name, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  # on the stack
+        stream = LogFile(name)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         message = f"expected a file to write to for --access-log-file, got {name!r}: {reason}"

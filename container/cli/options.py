@@ -25,6 +25,7 @@ from container.message.limits import Limits, Timeouts
 from container.service.logs import LEVELS
 from container.service.loop import LOOPS
 from container.service.server import DEFAULT_ADDRESS, GRACEFUL_TIMEOUT_S
+from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _SIZE: Final = re.compile(r"([0-9]{1,15})([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -203,6 +204,45 @@ PROCESS_PARAMETERS: Final[list[click.Parameter]] = [
     _option("--pidfile", "-p", "--pid", metavar="FILE", help="Write the process id to a file, removed at the end."),
 ]  # fmt: skip
 
+WORKER_PARAMETERS: Final[list[click.Parameter]] = [
+    _option(
+        "--workers", "-w", **_number(1, 1000, 1), envvar="WEB_CONCURRENCY", show_envvar=True,
+        help="How many processes serve.",
+    ),
+    _option(
+        "--max-requests", **_number(0, 1_000_000_000, 0),
+        help="Replace a worker after so many requests; 0: never.",
+    ),
+    _option(
+        "--max-requests-jitter", **_number(0, 1_000_000_000, 0),
+        help="Up to so many more, so that workers are not replaced at one time.",
+    ),
+    _option(
+        "--max-worker-lifetime", type=Parsed("duration", parse_timeout), metavar="SECONDS", default="off",
+        help="Replace a worker after so long.",
+    ),
+    _option(
+        "--max-worker-rss", type=Parsed("size", parse_body_size), metavar="SIZE", default="off",
+        help="Replace a worker that uses so much memory.",
+    ),
+    _option(
+        "--timeout", "-t", **_number(0, 86_400, 30),
+        help="Kill a worker whose event loop is blocked for so many seconds; 0: never. See --request-timeout.",
+    ),
+    _option(
+        "--drain-delay", **_TIMED, default="0",
+        help="When told to stop, serve on for so long while --readyz answers 503.",
+    ),
+    _flag("--health", help=f"Answer {DEFAULT_HEALTH_PATH} and {DEFAULT_READY_PATH}."),
+    _option("--healthz", metavar="PATH", help="Answer 200 here while the process lives."),
+    _option("--readyz", metavar="PATH", help="Answer 200 here until the process begins to stop, then 503."),
+    _flag("--daemon", "-D", help="Go into the background; the exit code tells whether it serves."),
+    _flag("--reload", help="Start anew when source files change. For development only."),
+    _option(
+        "--proc-name", metavar="NAME", default="container", help="The name in lists of processes (needs setproctitle).",
+    ),
+]  # fmt: skip
+
 PARAMETERS: Final[list[click.Parameter]] = [
     click.Argument(["app"], nargs=-1, metavar="[APP]"),
     _option("--wsgi", **_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
@@ -363,6 +403,7 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "--htpasswd", metavar="FILE",
         help="Let only those in whom a file of htpasswd knows, by Basic authentication.",
     ),
+    *WORKER_PARAMETERS,
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),
     _flag("--access-log/--no-access-log", default=True, help="Log every request to standard output."),

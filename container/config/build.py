@@ -21,6 +21,7 @@ from container.config.users import user_directories, with_passwords
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules
+from container.tree.health import Health
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -48,7 +49,7 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     else:
         application = Application("container")
         application.serve(value)
-    sites = _bind(application, name, settings, endpoints)
+    sites = bind_sites(application, name, settings, endpoints)
     if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
     for mount, resource in below:
@@ -150,7 +151,7 @@ ROOTS: Final = (
 # Bindings and their sites.
 
 
-def _bind(
+def bind_sites(
     application: Application, name: str, settings: Settings, endpoints: Sequence[Endpoint]
 ) -> list[Site]:
     """Give every binding a site with these settings, and its endpoints; return the sites."""
@@ -202,6 +203,8 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site.root = with_passwords(site.root, settings.htpasswd)
     if settings.sessions is not None:
         site.root = _with_sessions(site.root, settings.sessions)
+    if settings.healthz is not None or settings.readyz is not None:
+        site.root = Health(site.root, healthz=settings.healthz, readyz=settings.readyz)
     return site
 
 

@@ -9,33 +9,43 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import logging
 import os
 import signal
 import sys
 import threading
 import traceback
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from container import __version__
 from container.channel.endpoints import ListenError
+from container.channel.group import IDLE_GRACE_S
 from container.service.application import Application
 from container.service.fairness import FairSwitching
-from container.service.logs import complain, say
+from container.service.logs import complain, reopen_logs, say
 from container.service.notify import Notifier
 from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
+from container.tree.health import Health
 from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from types import FrameType
 
     from container.service.application import Binding
+    from container.tree.resource import Resource
+
+log = logging.getLogger("container.server")
 
 LOOPS: Final = ("auto", "uvloop", "asyncio")
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# POSIX only.
+HANGUP: Final = getattr(signal, "SIGHUP", None)
+REOPEN: Final = getattr(signal, "SIGUSR1", None)
 _Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
 # After a second signal, what services and resources get to stop.
 FORCED_STOP_S: Final = 5.0
@@ -50,6 +60,7 @@ def run(
     *,
     loop: str = "auto",
     graceful_timeout: float = GRACEFUL_TIMEOUT_S,
+    drain_delay: float = 0.0,
     server_name: str = "container",
     exit_timeout: float | None = None,
     privileges: Privileges | None = None,
@@ -75,7 +86,17 @@ def run(
         server_name=server_name,
     )
     with asyncio.Runner(loop_factory=factory) as runner, StopSignals(runner.get_loop()) as signals:
-        life = _Life(application, server, signals, loop_name, graceful_timeout, privileges, pidfile)
+        life = Life(
+            application,
+            server,
+            signals,
+            graceful_timeout=graceful_timeout,
+            drain_delay=drain_delay,
+            on_serving=partial(announce, server, loop_name),
+            privileges=privileges,
+            pidfile=pidfile,
+            notifier=Notifier(),
+        )
         try:
             code = runner.run(life.live())
         finally:
@@ -85,27 +106,36 @@ def run(
     return code
 
 
-class _Life:
-    """An application from its privileged start to its end."""
+class Life:
+    """An application from its privileged start to its end.
+
+    `on_serving` is called when it answers. When asked to stop, the process says so to who asks for its health,
+    and serves on for `drain_delay` seconds; then what is in flight has `graceful_timeout` seconds.
+    A server that has adopted its sockets is not made to listen. Without a `notifier` systemd is told nothing.
+    """
 
     def __init__(
         self,
         application: Application,
         server: Server,
         signals: StopSignals,
-        loop_name: str,
-        timeout: float,
-        privileges: Privileges | None,
-        pidfile: Pidfile | None,
+        *,
+        graceful_timeout: float,
+        drain_delay: float = 0.0,
+        on_serving: Callable[[], object],
+        privileges: Privileges | None = None,
+        pidfile: Pidfile | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._application = application
         self._server = server
         self._signals = signals
-        self._loop_name = loop_name
-        self._timeout = timeout
-        self._privileges = privileges or Privileges()
+        self._timeout = graceful_timeout
+        self._drain_delay = drain_delay
+        self._on_serving = on_serving
+        self._privileges = privileges
         self._pidfile = pidfile
-        self._notifier = Notifier()
+        self._notifier = notifier or Notifier({})
 
     def close(self) -> None:
         self._notifier.close()
@@ -131,7 +161,7 @@ class _Life:
             self._server.close_sockets()
             return _failed(failure)
         freeze_memory()
-        self._announce()
+        self._on_serving()
         fairness = FairSwitching(asyncio.get_running_loop())
         fairness.start()
         self._notifier.ready("serving on " + ", ".join(self._server.urls))
@@ -148,14 +178,11 @@ class _Life:
 
     def _open(self) -> None:
         """What needs the rights the process was started with; then they are given up."""
-        application, rights = self._application, self._privileges
-        rights = replace(
-            rights,
-            uid=application.uid if rights.uid is None else rights.uid,
-            gid=application.gid if rights.gid is None else rights.gid,
-        )
+        application = self._application
+        rights = rights_of(application, self._privileges)
         application.privileged_start()
-        self._server.listen()
+        if not self._server.addresses:
+            self._server.listen()
         try:
             if self._pidfile is not None:
                 self._pidfile.write(rights.uid, rights.gid)
@@ -173,7 +200,13 @@ class _Life:
             raise
 
     async def _stop(self) -> None:
-        await self._server.stop(self._timeout)
+        signals = self._signals
+        if self._drain_delay and not signals.is_replaced:
+            for resource in resources_of(self._server.sites):
+                if isinstance(resource, Health):
+                    resource.is_ready = False
+            await asyncio.sleep(self._drain_delay)
+        await self._server.stop(self._timeout, idle_grace=signals.idle_grace)
         await self._application.stop()
 
     async def _unless(
@@ -186,26 +219,50 @@ class _Life:
         waiting.cancel()
         return task
 
-    def _announce(self) -> None:
-        """The start-up lines, one an address; they do not depend on the log level."""
-        facts = [f"pid {os.getpid()}", "Python {}.{}.{}".format(*sys.version_info), self._loop_name]
-        threads = count_threads(self._server.sites)
-        if threads:
-            facts.append(f"{threads} threads" if threads > 1 else "1 thread")
-        for address in self._server.addresses or ("no address",):
-            say(f"container {__version__} serving on {address} ({', '.join(facts)}) - Ctrl-C stops")
+
+def rights_of(application: Application, privileges: Privileges | None) -> Privileges:
+    """What to give up: what the user says goes before what the application says."""
+    rights = privileges or Privileges()
+    return replace(
+        rights,
+        uid=application.uid if rights.uid is None else rights.uid,
+        gid=application.gid if rights.gid is None else rights.gid,
+    )
 
 
-def count_threads(sites: Iterable[Site]) -> int:
-    """The threads of all distinct pools in these trees: of resources that have a `pool` with `threads`."""
-    pools: dict[object, int] = {}
+def announce(server: Server, loop_name: str) -> None:
+    """The start-up lines, one an address; they do not depend on the log level."""
+    facts = [loop_name]
+    threads = count_threads(server.sites)
+    if threads:
+        facts.append(f"{threads} threads" if threads > 1 else "1 thread")
+    say_serving(server.addresses, facts)
+
+
+def say_serving(addresses: Sequence[str], facts: Iterable[str]) -> None:
+    """Tell people where this process serves; whatever the log level."""
+    facts = [f"pid {os.getpid()}", "Python {}.{}.{}".format(*sys.version_info), *facts]
+    for address in addresses or ("no address",):
+        say(f"container {__version__} serving on {address} ({', '.join(facts)}) - Ctrl-C stops")
+
+
+def resources_of(sites: Iterable[Site]) -> Iterator[Resource]:
+    """Every resource of these trees, those of inner sites too."""
     waiting = list(sites)
     while waiting:
         for resource in waiting.pop().resources():
             if isinstance(resource, Site):
                 waiting.append(resource)
-            elif not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
-                pools[pool] = getattr(pool, "threads", 0)
+            else:
+                yield resource
+
+
+def count_threads(sites: Iterable[Site]) -> int:
+    """The threads of all distinct pools in these trees: of resources that have a `pool` with `threads`."""
+    pools: dict[object, int] = {}
+    for resource in resources_of(sites):
+        if not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
+            pools[pool] = getattr(pool, "threads", 0)
     return sum(pools.values())
 
 
@@ -280,6 +337,9 @@ class StopSignals:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.asked = asyncio.Event()
         self.forced = asyncio.Event()
+        # Other processes take over: nobody needs to be told, and idle connections may take their time.
+        self.is_replaced = False
+        self.idle_grace = IDLE_GRACE_S
         self.last = 0
         self._loop = loop
         self._came = 0
@@ -292,11 +352,26 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         self._previous = [(number, signal.signal(number, self._received)) for number in STOP_SIGNALS]
+        for number, handler in ((HANGUP, self._hung_up), (REOPEN, self._reopen)):
+            if number is not None:
+                self._previous.append((number, signal.signal(number, handler)))
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous:
             signal.signal(number, handler)
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        """With the terminal its foreground process ends; without one it means: read the configuration again,
+        which takes a process to do and another one to answer meanwhile."""
+        if os.isatty(0):
+            self._received(number, frame)
+            return
+        self._loop.call_soon_threadsafe(reopen_logs)
+        self._loop.call_soon_threadsafe(log.warning, "SIGHUP reloads nothing without --workers")
+
+    def _reopen(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(reopen_logs)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         self._came += 1

@@ -1,4 +1,5 @@
-"""Telling systemd how the process fares (sd_notify(3)), and its watchdog that the loop still turns.
+"""What the process tells others of itself: systemd how it fares (sd_notify(3)), and its watchdog that the loop
+still turns; lists of processes its name.
 
 Without NOTIFY_SOCKET all of it does nothing. The socket is connected at once, before rights and root directory
 are given up.
@@ -50,6 +51,11 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
+    def feed(self) -> None:
+        """Tell the watchdog, if there is one, that the process lives: for whoever has no loop."""
+        if self.watchdog_s is not None:
+            self._send("WATCHDOG=1")
+
     def _feed(self, loop: asyncio.AbstractEventLoop, every_s: float) -> None:
         self._send("WATCHDOG=1")
         self._timer = loop.call_later(every_s, self._feed, loop, every_s)
@@ -61,6 +67,15 @@ class Notifier:
             self._socket.send(text.encode("utf-8"))
         except OSError as error:
             log.warning("systemd was not told %s: %s", text.partition("\n")[0], error.strerror)
+
+
+def set_title(title: str) -> None:
+    """Name the process in lists of processes, where setproctitle is installed."""
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(title)
 
 
 def _connect(address: str) -> socket.socket | None:

@@ -25,12 +25,13 @@ from container.channel.endpoints import (
     listen_all,
     parse_endpoint,
     plain_endpoint,
+    prepare_endpoint,
 )
-from container.channel.group import ChannelGroup
+from container.channel.group import IDLE_GRACE_S, ChannelGroup
 from container.channel.h1 import H1Channel
 from container.channel.peers import PeerCheckedChannel
 from container.service.activation import provide_passed_sockets
-from container.tree.accesslog import AccessLog
+from container.tree.accesslog import Flushable
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -68,6 +69,7 @@ class Server:
         self._server_name = server_name
         self._groups: dict[Site, ChannelGroup] = {}
         self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
+        self._owns_sockets = True
         self._ports: list[int] = []
         self._listeners: list[asyncio.Server | ArrivalListener] = []
         self._undo = AsyncExitStack()
@@ -100,14 +102,37 @@ class Server:
                     undo.callback(_give_back, endpoint, sock)
                     self._sockets.append((site, endpoint, sock))
             undo.pop_all()
+        self._look_at_sockets()
+
+    def adopt(self, sockets: Iterable[tuple[int, int, socket.socket]]) -> None:
+        """Instead of `listen`: use sockets that listen already, and belong to somebody else.
+
+        Each with the number of its binding, and of its endpoint there. They are duplicated; what the endpoints
+        have left in the file system stays. Certificates are read: ListenError for what is wrong with them.
+        """
+        self._owns_sockets = False
+        for _, endpoints in self._bindings:
+            for each in endpoints:
+                prepare_endpoint(each)
+        for binding, endpoint, sock in sockets:
+            site, endpoints = self._bindings[binding]
+            copy = sock.dup()
+            copy.setblocking(False)
+            self._sockets.append((site, endpoints[endpoint], copy))
+        self._look_at_sockets()
+
+    def _look_at_sockets(self) -> None:
         self.addresses = tuple(endpoint.describe(sock) for _, endpoint, sock in self._sockets)
         names = [sock.getsockname() for _, _, sock in self._sockets]
         self._ports = [name[1] for name in names if isinstance(name, tuple)]
 
     def close_sockets(self) -> None:
-        """Take `listen` back, when there will be no `start`."""
+        """Take `listen` or `adopt` back, when there will be no `start`."""
         for _, endpoint, sock in self._sockets:
-            _give_back(endpoint, sock)
+            if self._owns_sockets:
+                _give_back(endpoint, sock)
+            else:
+                sock.close()
         self._sockets.clear()
 
     async def start(self) -> None:
@@ -140,13 +165,16 @@ class Server:
 
     # The end.
 
-    async def stop(self, graceful_timeout: float = GRACEFUL_TIMEOUT_S) -> None:
+    async def stop(
+        self, graceful_timeout: float = GRACEFUL_TIMEOUT_S, *, idle_grace: float = IDLE_GRACE_S
+    ) -> None:
         """Accept no more, answer what is in flight for at most `graceful_timeout` seconds, and clean up.
 
+        Idle connections are closed after `idle_grace` seconds, or after one more request.
         Later calls wait for the first. When the caller is cancelled meanwhile, connections are cut at once.
         """
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(graceful_timeout))
+            self._ending = asyncio.get_running_loop().create_task(self._end(graceful_timeout, idle_grace))
         try:
             await asyncio.shield(self._ending)
         except asyncio.CancelledError:
@@ -160,7 +188,12 @@ class Server:
             for channel in list(group.channels):
                 channel.abort()
 
-    async def _end(self, timeout: float) -> None:
+    def close_idle(self) -> None:
+        """While it stops: idle connections have had time enough."""
+        for group in self._groups.values():
+            group.close_idle()
+
+    async def _end(self, timeout: float, idle_grace: float) -> None:
         if not self._listeners:
             self.close_sockets()
             return
@@ -173,7 +206,7 @@ class Server:
         open_before = self.connections
         if open_before:
             log.info("stopping: %d connection%s open", open_before, "s" if open_before > 1 else "")
-        if not all(await asyncio.gather(*(group.drain(timeout) for group in groups))):
+        if not all(await asyncio.gather(*(group.drain(timeout, idle_grace=idle_grace) for group in groups))):
             log.warning("stopping: requests not answered within %g s were cut off", timeout)
         await _turns()
         await self._undo.aclose()
@@ -188,7 +221,8 @@ class Server:
         until = loop.time() + ACCEPT_MAX_S
         with selectors.DefaultSelector() as waiting:
             for _, endpoint, sock in self._sockets:
-                _release(endpoint, sock)
+                if self._owns_sockets:
+                    _release(endpoint, sock)
                 waiting.register(sock, selectors.EVENT_READ)
             quiet = 0
             while quiet < TURNS and loop.time() < until:
@@ -218,7 +252,7 @@ class Server:
 
     def _flush(self) -> None:
         for listener in {site.log for site in self.sites}:
-            if isinstance(listener, AccessLog):
+            if isinstance(listener, Flushable):
                 listener.flush()
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from time import gmtime, strftime, time
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from container.message.exchange import Exchange
 from container.message.request import Request
@@ -36,6 +36,21 @@ class Entry(NamedTuple):
 Formatter = Callable[[Entry], str]
 
 
+class Writable(Protocol):
+    """What lines can be written to."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+@runtime_checkable
+class Flushable(Protocol):
+    """A log that wants to be told once a second to write what it has collected."""
+
+    def flush(self) -> None: ...
+
+
 class AccessLog:
     """Collects entries and writes their lines to `stream` when `flush` is called, or 512 have come.
 
@@ -43,7 +58,7 @@ class AccessLog:
     must never stop the service.
     """
 
-    def __init__(self, stream: TextIO, formatter: Formatter | None = None) -> None:
+    def __init__(self, stream: Writable, formatter: Formatter | None = None) -> None:
         self._stream = stream
         self._format = formatter
         self._combined = CombinedFormatter().line

@@ -32,6 +32,10 @@ COMMANDS: Final = {
         "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:0", "--no-control-socket",
         f"{MODULE}:wsgi",
     ],
+    "gunicorn-worker": [
+        "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", "1", "--bind", "127.0.0.1:0",
+        "--no-control-socket", f"{MODULE}:site",
+    ],
     "waitress": ["waitress", "--listen", "127.0.0.1:0", "--threads", "8", f"{MODULE}:wsgi"],
 }  # fmt: skip
 KINDS: Final = ["native", "wsgi", "asgi"]

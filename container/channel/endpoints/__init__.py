@@ -19,8 +19,8 @@ from container.channel.endpoints.grammar import Arguments, parse_endpoint, regis
 from container.channel.endpoints.haproxy import ProxiedEndpoint
 from container.channel.endpoints.systemd import SystemdEndpoint
 from container.channel.endpoints.tcp import TCPEndpoint
-from container.channel.endpoints.tls import TLSEndpoint, layers_of, plain_endpoint, with_tls
-from container.channel.endpoints.unix import DEFAULT_UNIX_MODE, UnixEndpoint
+from container.channel.endpoints.tls import TLSEndpoint, layers_of, plain_endpoint, prepare_endpoint, with_tls
+from container.channel.endpoints.unix import DEFAULT_UNIX_MODE, UnixEndpoint, adopt_socket
 
 __all__ = [
     "DEFAULT_BACKLOG",
@@ -35,11 +35,13 @@ __all__ = [
     "TCPEndpoint",
     "TLSEndpoint",
     "UnixEndpoint",
+    "adopt_socket",
     "describe_socket",
     "layers_of",
     "listen_all",
     "parse_endpoint",
     "plain_endpoint",
+    "prepare_endpoint",
     "register",
     "with_tls",
 ]

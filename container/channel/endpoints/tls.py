@@ -42,11 +42,15 @@ class TLSEndpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "certificates", Certificates(self.settings))
 
-    def listen(self) -> list[socket.socket]:
+    def load(self) -> None:
+        """Read the certificates: ListenError."""
         try:
             self.certificates.load()
         except CertificateProblem as error:
             raise ListenError("TLS", str(error)) from error
+
+    def listen(self) -> list[socket.socket]:
+        self.load()
         return self.inner.listen()
 
     def describe(self, sock: socket.socket) -> str:
@@ -69,6 +73,14 @@ def plain_endpoint(endpoint: Endpoint) -> Endpoint:
     while isinstance(endpoint, ProxiedEndpoint | TLSEndpoint):
         endpoint = endpoint.inner
     return endpoint
+
+
+def prepare_endpoint(endpoint: Endpoint) -> None:
+    """What has to be done before sockets are used that somebody else has opened for `endpoint`: ListenError."""
+    while isinstance(endpoint, ProxiedEndpoint | TLSEndpoint):
+        if isinstance(endpoint, TLSEndpoint):
+            endpoint.load()
+        endpoint = endpoint.inner
 
 
 def layers_of(endpoint: Endpoint) -> tuple[bool, Certificates | None]:

@@ -98,6 +98,24 @@ class UnixEndpoint:
         return sock
 
 
+def adopt_socket(file: int) -> socket.socket:
+    """A listening socket that was handed down under this file number, now ours to give back."""
+    sock = socket.socket(fileno=file)
+    sock.set_inheritable(False)
+    sock.setblocking(False)
+    name = sock.getsockname()
+    if sock.family != getattr(socket, "AF_UNIX", None) or not isinstance(name, str) or not name:
+        return sock
+    ours = _PathSocket(fileno=sock.detach())
+    ours.setblocking(False)
+    try:
+        made = os.lstat(name)
+    except FileNotFoundError:
+        return ours
+    ours.made = (os.path.abspath(name), made.st_dev, made.st_ino)
+    return ours
+
+
 def _parse_unix(arguments: Arguments) -> UnixEndpoint:
     bound = arguments.bind("path", "mode", "backlog", "owner", "group", "lockfile", "peers")
     # strports asks a lock file whether the socket is stale, we ask the socket: the key changes nothing.

@@ -74,6 +74,10 @@ class WSGIResource(Resource):
         self._watched: set[WSGICall] = set()
         self._watch: asyncio.TimerHandle | None = None
 
+    def many_processes(self) -> None:
+        """Other processes serve the same application: it is told so."""
+        self.base["wsgi.multiprocess"] = True
+
     def render(self, request: Request) -> Exchange:
         exchange = request.exchange
         if request.attached_session is not None:

@@ -1,0 +1,86 @@
+"""From options to processes: whether an arbiter is wanted, and what it is told.
+
+An arbiter is wanted for several workers, for recycling, for the background and for reloading. One process that
+only serves does without.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from container.channel.endpoints import with_tls
+from container.config.mounts import ConfigProblem
+from container.service.server import as_endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from container.channel.certificates import TLSSettings
+    from container.channel.endpoints import Endpoint
+    from container.config.settings import Source
+    from container.service.application import Application
+    from container.service.privileges import Privileges
+
+_WANTING = ("max_requests", "max_worker_lifetime", "max_worker_rss", "daemon", "reload")
+
+
+def wants_arbiter(options: Mapping[str, Any]) -> bool:
+    return options["workers"] > 1 or any(options[name] for name in _WANTING)
+
+
+def run_processes(
+    options: Mapping[str, Any],
+    load: Callable[[], Application],
+    source: Source,
+    endpoints: Sequence[Endpoint],
+    *,
+    tls: TLSSettings | None,
+    privileges: Privileges,
+    directory: str | None,
+) -> int:
+    """Serve what `load` gives, on `endpoints` where any are given; the exit code.
+
+    `tls` is of those endpoints; `privileges` are given up by the workers; `directory` is where the command was
+    started.
+    """
+    if os.name != "posix":
+        raise ConfigProblem("expected a POSIX system for more than one process, got none")
+    # Late: one process needs nothing of it.
+    from container.service.daemon import daemonize
+    from container.service.workers import WorkerSettings, is_successor, run_workers
+
+    if options["reload"]:
+        from container.service.reload import check_reload
+
+        check_reload()
+    pidfile = os.path.abspath(options["pidfile"]) if options["pidfile"] else None
+    verdict = daemonize() if options["daemon"] and not is_successor() else None
+    settings = WorkerSettings(
+        workers=options["workers"],
+        max_requests=options["max_requests"],
+        max_requests_jitter=options["max_requests_jitter"],
+        max_lifetime=options["max_worker_lifetime"],
+        max_rss=options["max_worker_rss"],
+        timeout=options["timeout"],
+        graceful_timeout=options["graceful_timeout"],
+        drain_delay=options["drain_delay"],
+        loop=options["loop"],
+        server_name="container" if options["server_header"] else "",
+        process_name=options["proc_name"],
+        pidfile=pidfile,
+        daemon=options["daemon"],
+        directory=directory,
+        privileges=privileges,
+        reload=options["reload"],
+        on_serving=(lambda: verdict.tell(0)) if verdict is not None else (lambda: None),
+    )
+    names_addresses = source.app is not None or source.tac is not None
+    groups = None
+    if endpoints or not names_addresses:
+        known = as_endpoints(endpoints)
+        groups = [[each if tls is None else with_tls(each, tls) for each in known]]
+    code = run_workers(load, settings, groups)
+    if verdict is not None:
+        verdict.tell(code)
+    return code
