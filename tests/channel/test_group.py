@@ -165,16 +165,14 @@ def test_a_stream_that_began_before_the_drain_closes_its_connection(monkeypatch:
     run(test)
 
 
-def test_idle_connections_are_closed_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "IDLE_GRACE_S", 0)
-
+def test_idle_connections_are_closed_after_a_moment() -> None:
     async def test(group: ChannelGroup, held: Held) -> None:
         fresh = connect(group)
         used = connect(group, GET)
         held.last.respond(Response(b""))
         busy = connect(group, GET)
         reading = connect(group, b"GET / HT")
-        drain = asyncio.ensure_future(group.drain(10))
+        drain = asyncio.ensure_future(group.drain(10, idle_grace=0))
         await turns()
         assert (fresh.lost, used.lost, busy.lost, reading.lost) == (True, True, False, False)
         reading.feed(b"TP/1.1\r\nHost: a\r\n\r\n")
