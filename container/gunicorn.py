@@ -3,7 +3,7 @@
 Here: what gunicorn's settings mean to our server, and what is made of the application it names: a WSGI or ASGI
 application, a Site, a Resource, an Application, or a factory, `module:make()`. Only settings that differ from
 gunicorn's defaults replace ours. Not here: the life of a worker (service/worker.py); `container --workers`
-(service/workers.py), which needs no gunicorn command. docs/gunicorn.md has the table.
+(service/workers/), which needs no gunicorn command. docs/gunicorn.md has the table.
 """
 
 from __future__ import annotations

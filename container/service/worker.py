@@ -1,8 +1,8 @@
 """One of several processes that serve the same sockets, as gunicorn's arbiter starts and ends them.
 
 `ServingWorker` is what `container.gunicorn.Worker` (under gunicorn's own command) and `container --workers`
-(workers.py) share: the loop, the heartbeat, the signals, recycling, the stop. Not here: what gunicorn's
-settings mean (container/gunicorn.py), who is started when (workers.py).
+(workers/) share: the loop, the heartbeat, the signals, recycling, the stop. Not here: what gunicorn's
+settings mean (container/gunicorn.py), who is started when (workers/).
 
 The heartbeat comes from the loop: a pool of threads that is busy does not make a worker dead, a loop that is
 blocked does.

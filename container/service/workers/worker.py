@@ -1,0 +1,73 @@
+"""A worker of `container --workers`: what the settings mean to it, and how it is seen from the arbiter."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from container.service.logs import complain
+from container.service.loop import EXIT_START_FAILED
+from container.service.notify import set_title
+from container.service.worker import RETIRING, ServingWorker
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from container.service.application import Application
+    from container.service.workers.settings import WorkerSettings
+
+log = logging.getLogger("container.workers")
+
+
+class ArbitratedWorker(ServingWorker):
+    """Made in the arbiter, which keeps its notes in it; run in a process of its own."""
+
+    is_succeeded = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        settings: WorkerSettings = self.app.settings
+        self.loop_name = settings.loop
+        self.server_name = settings.server_name
+        self.graceful_timeout = settings.graceful_timeout
+        self.drain_delay = settings.drain_delay
+        self.max_lifetime = settings.max_lifetime
+        self.max_rss = settings.max_rss
+        self.privileges = settings.privileges
+        # When to replace it, and whether that has begun: the arbiter's notes.
+        self.is_outdated = False
+        self.is_leaving = False
+        # When it was told to end; it may not have heard.
+        self.was_booting = False
+        self.has_served = False
+
+    @property
+    def state(self) -> int:
+        """What the process has said of itself, seen from the arbiter."""
+        try:
+            return os.fstat(self.tmp.fileno()).st_size
+        except (OSError, ValueError):  # closed
+            return RETIRING
+
+    def load_application(self) -> Application:
+        application: Application = self.app.wsgi()
+        wanted = [tuple(each.endpoints) for each in application.bindings]
+        if len(wanted) != len(self.app.sockets.endpoints) or any(
+            len(new) != len(old) for new, old in zip(wanted, self.app.sockets.endpoints, strict=True)
+        ):
+            complain("expected the sites and addresses the service was started with, got others: restart it")
+            raise SystemExit(EXIT_START_FAILED)
+        if wanted != [tuple(each) for each in self.app.sockets.endpoints]:
+            log.warning("addresses do not change before a restart")
+        return application
+
+    def shared_sockets(self) -> Iterable[tuple[int, int, socket.socket]]:
+        sockets: list[tuple[int, int, socket.socket]] = self.app.sockets.sockets
+        return sockets
+
+    def serving(self) -> None:
+        set_title(f"{self.app.settings.process_name}: worker")
+        self.app.settings.on_serving()
+        super().serving()
