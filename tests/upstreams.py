@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -166,3 +167,26 @@ async def fetch(port: int, data: bytes) -> tuple[int, dict[bytes, bytes], bytes]
 async def serve(resource: Resource) -> AsyncIterator[Server]:
     async with serving(resource, ANY_PORT, graceful_timeout=2) as server:
         yield server
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """Fails when a task or a file descriptor outlives the block."""
+    await unused_port()  # some loops open a file with their first socket, and keep it
+    tasks, before = asyncio.all_tasks(), descriptors()
+    yield
+    async with asyncio.timeout(5):
+        while asyncio.all_tasks() - tasks or descriptors() > before:
+            await asyncio.sleep(0.01)
+
+
+async def unused_port() -> int:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port

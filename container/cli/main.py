@@ -233,6 +233,7 @@ def settings_of(
         sessions=options["sessions"],
         trusted_proxies=options["trusted_proxies"],
         htpasswd=options["htpasswd"],
+        forward_auth=options["forward_auth"],
         healthz=options["healthz"] or (DEFAULT_HEALTH_PATH if options["health"] else None),
         readyz=options["readyz"] or (DEFAULT_READY_PATH if options["health"] else None),
         scripts=Scripts(

@@ -403,6 +403,10 @@ PARAMETERS: Final[list[click.Parameter]] = [
         "--htpasswd", metavar="FILE",
         help="Let only those in whom a file of htpasswd knows, by Basic authentication.",
     ),
+    _option(
+        "--forward-auth", metavar="URL",
+        help="Let only those in of whom the server at URL says so; it is asked before each request.",
+    ),
     *WORKER_PARAMETERS,
     _flag("--server-header/--no-server-header", default=True, help="Send a Server field."),
     _flag("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),

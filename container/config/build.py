@@ -17,7 +17,7 @@ from container.config.mounts import ConfigProblem, Mount, Welcome, parse_mounts
 from container.config.objects import as_resource, asgi, wsgi
 from container.config.scripts import mount_of_bin, mounts_of_root
 from container.config.tac import load_tac
-from container.config.users import user_directories, with_passwords
+from container.config.users import user_directories, with_forward_auth, with_passwords
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules
@@ -201,6 +201,8 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site.log = settings.access_log
     if settings.htpasswd is not None:
         site.root = with_passwords(site.root, settings.htpasswd)
+    if settings.forward_auth is not None:
+        site.root = with_forward_auth(site.root, settings.forward_auth)
     if settings.sessions is not None:
         site.root = _with_sessions(site.root, settings.sessions)
     if settings.healthz is not None or settings.readyz is not None:

@@ -27,8 +27,9 @@ class Settings:
     those a site has. `index` is of every directory that is named, `listing` of a root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them.
     `sessions` is the store of sessions around every site, as `make_store` takes it; `htpasswd` the file of those
-    who may see any of them. `trusted_proxies` are the networks of proxies whose word counts, None for those of
-    UNIX sockets only, `("none",)` for nobody. `healthz` and `readyz` are paths answered in front of every site.
+    who may see any of them, `forward_auth` the URL of a server that knows them. `trusted_proxies` are the networks
+    of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody. `healthz` and
+    `readyz` are paths answered in front of every site.
     """
 
     threads: int = 8
@@ -48,6 +49,7 @@ class Settings:
     sessions: str | None = None
     trusted_proxies: tuple[str, ...] | None = None
     htpasswd: str | None = None
+    forward_auth: str | None = None
     healthz: str | None = None
     readyz: str | None = None
     scripts: Scripts = field(default_factory=Scripts)

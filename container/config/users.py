@@ -1,4 +1,4 @@
-"""What `--user-dirs`, `--personal` and `--htpasswd` stand for."""
+"""What `--user-dirs`, `--personal`, `--htpasswd` and `--forward-auth` stand for."""
 
 from __future__ import annotations
 
@@ -54,4 +54,14 @@ def with_passwords(root: Resource, path: str) -> Resource:
     try:
         return BasicAuth(root, htpasswd=path)
     except (ValueError, RuntimeError) as error:
+        raise ConfigProblem(str(error)) from error
+
+
+def with_forward_auth(root: Resource, url: str) -> Resource:
+    """`root` for those only of whom the server at `url` says so."""
+    from container.resources.auth import ForwardAuth
+
+    try:
+        return ForwardAuth(root, url)
+    except ValueError as error:
         raise ConfigProblem(str(error)) from error

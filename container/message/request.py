@@ -221,6 +221,12 @@ class Request:
         self.connection = self.connection.told()
         self.connection.set_client(client)
 
+    def set_fields(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put `fields`, with lower-case names, in the place of all that came, for this request only."""
+        self.raw_headers = fields
+        self.memo = None
+        self._forget("headers")
+
     def set_prefix(self, prefix: bytes) -> None:
         """Say what a proxy has cut off the front of the path, `/a/b`: it is in all paths and URLs from now on."""
         self.raw_path = prefix + self.raw_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 from container.client.pool import ClientTimeouts
 from container.resources.proxy import Health, ReverseProxy, Upstream
 from tests.leaf import request
-from tests.upstreams import Scripted, fetch, saying, serve, silent, talking
+from tests.upstreams import Scripted, fetch, nothing_left, saying, serve, silent, talking, unused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,34 +22,11 @@ SHORT = ClientTimeouts(connect=0.3, queue=0.3, answer=0.3, read=0.3, idle=0.3)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-@asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
-    """Fails when a task or a file descriptor outlives the block."""
-    await unused_port()  # some loops open a file with their first socket, and keep it
-    tasks, before = asyncio.all_tasks(), descriptors()
-    yield
-    async with asyncio.timeout(5):
-        while asyncio.all_tasks() - tasks or descriptors() > before:
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def proxied(*urls: str | Upstream, **options: Any) -> AsyncIterator[tuple[Server, ReverseProxy]]:
     proxy = ReverseProxy(*urls, **{"timeouts": SHORT, **options})
     async with serve(proxy) as server:
         yield server, proxy
-
-
-async def unused_port() -> int:
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
 
 
 def status_of(upstream: Scripted, data: bytes | None = None, **options: Any) -> int:

@@ -1,4 +1,4 @@
-"""`--personal` and `--htpasswd` of the real command."""
+"""`--personal`, `--htpasswd` and `--forward-auth` of the real command."""
 
 from __future__ import annotations
 
@@ -82,3 +82,21 @@ def test_passwords_from_the_command_line(start: Callable[..., Running], tmp_path
         "expected a file of accounts that can be read, got 'none': no such file or directory"
         in refused.stderr
     )
+
+
+def test_another_server_is_asked_from_the_command_line(start: Callable[..., Running], tmp_path: Path) -> None:
+    """AU-04: every site is behind it; what is no URL is one line."""
+    (tmp_path / "verify").mkdir()
+    (tmp_path / "verify" / "yes").write_text("")
+    (tmp_path / "a.txt").write_text("a")
+    verdict = start("--path", "verify", "--port", "0").url.rstrip("/")
+    assert (
+        start("--path", ".", "--forward-auth", f"{verdict}/yes", "--port", "0").fetch("/a.txt").body == b"a"
+    )
+    assert (
+        start("--path", ".", "--forward-auth", f"{verdict}/no", "--port", "0").fetch("/a.txt").status == 502
+    )
+    command = [*COMMAND, "--path", ".", "--forward-auth", "127.0.0.1:80"]
+    refused = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert 'did you mean "http://127.0.0.1:80"?' in refused.stderr

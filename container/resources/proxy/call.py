@@ -15,13 +15,13 @@ from container.message.body import Trailers
 from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, encode_fields, list_tokens
+from container.message.gateway import end_to_end
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.status import BODILESS
 from container.message.tunnel import TunnelEnd, join
 from container.protocol import h1_response
 from container.protocol.response_head import ResponseHead
-from container.resources.proxy.fields import end_to_end
 from container.tree.site import Site
 
 log = logging.getLogger("container.proxy")

@@ -13,14 +13,7 @@ from container.message.authority import split_authority
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import NO_FIELDS, FieldBlock, encode_fields
-from container.message.headers import Headers
-from container.message.request import Request
-from container.message.response import Response
-from container.message.tunnel import join
-from container.protocol.response_head import ResponseHead
-from container.resources.proxy.access import Access
-from container.resources.proxy.call import ProxyCall
-from container.resources.proxy.fields import (
+from container.message.gateway import (
     ANEW,
     asked_protocols,
     changed_lines,
@@ -28,6 +21,13 @@ from container.resources.proxy.fields import (
     end_to_end,
     text,
 )
+from container.message.headers import Headers
+from container.message.request import Request
+from container.message.response import Response
+from container.message.tunnel import join
+from container.protocol.response_head import ResponseHead
+from container.resources.proxy.access import Access
+from container.resources.proxy.call import ProxyCall
 from container.tree.resource import Answer, Resource
 from container.tree.traverse import render_below
 

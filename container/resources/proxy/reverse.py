@@ -11,13 +11,7 @@ from container.client.pool import ClientTimeouts, Pool
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, encode_fields
-from container.message.headers import Headers
-from container.message.request import Request
-from container.message.response import Response
-from container.protocol.response_head import ResponseHead
-from container.resources.proxy.balance import Balancer, Health, Policy, Upstream
-from container.resources.proxy.call import ProxyCall
-from container.resources.proxy.fields import (
+from container.message.gateway import (
     ANEW,
     Forwarding,
     RawField,
@@ -31,6 +25,12 @@ from container.resources.proxy.fields import (
     text,
     without_claims,
 )
+from container.message.headers import Headers
+from container.message.request import Request
+from container.message.response import Response
+from container.protocol.response_head import ResponseHead
+from container.resources.proxy.balance import Balancer, Health, Policy, Upstream
+from container.resources.proxy.call import ProxyCall
 from container.resources.proxy.health import HealthWatch
 from container.resources.proxy.rewrite import Rewriting
 from container.tree.resource import Resource

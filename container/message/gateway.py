@@ -1,4 +1,4 @@
-"""The fields of a message that is passed on: which stay behind, and which say where it came from.
+"""The fields of a message that a gateway passes on: which stay behind, and which say where it came from.
 
 Hop-by-hop fields end here (RFC 9110 7.6.1); framing is made anew for each side, so the two can never disagree
 about where a message ends.
