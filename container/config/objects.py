@@ -54,7 +54,12 @@ def handler_resource(value: Any, settings: Settings) -> Resource:
     from container.resources.handler import HandlerResource
 
     # Handlers know of no loop: where applications run inline, they have a thread.
-    return HandlerResource(value, threads=max(1, settings.threads), queue_limit=settings.queue_limit)
+    return HandlerResource(
+        value,
+        threads=max(1, settings.threads),
+        queue_limit=settings.queue_limit,
+        request_timeout=settings.request_timeout,
+    )
 
 
 def _asgi_resource(value: object, name: str, settings: Settings, *, told: bool = False) -> Resource:

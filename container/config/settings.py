@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Settings:
     """What holds for all that is built.
 
-    `threads`, `queue_limit`: of each WSGI application that is named; `lifespan`, `websocket`: of each ASGI application;
-    `request_timeout`: of both. Resources that a `.tac` file has made have their own. All others hold for
-    every site: `headers` are added, `limits` and `timeouts` replace single values by name, `encoders` replace
-    those a site has. `index` is of every directory that is named, `listing` of a root that is one.
+    `threads`, `queue_limit`: of each WSGI application and class of handlers that is named; `lifespan`, `websocket`:
+    of each ASGI application; `request_timeout`: of all three. Resources that a `.tac` file has made have their own.
+    All others hold for every site: `headers` are added, `limits` and `timeouts` replace single values by name,
+    `encoders` replace those a site has. `index` is of every directory that is named, `listing` of a root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them.
     `sessions` is the store of sessions around every site, as `make_store` takes it; `htpasswd` the file of those
     who may see any of them, `forward_auth` the URL of a server that knows them. `trusted_proxies` are the networks

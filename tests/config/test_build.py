@@ -112,7 +112,7 @@ def test_a_wsgi_application_gets_its_threads() -> None:
     for source in (Source(app="hello"), Source(wsgi="hello.application"), Source(tac="hello.tac")):
         root = only_site(build(source, settings)).root
         assert isinstance(root, WSGIResource)
-        assert (root.pool.threads, root.pool.queue_limit, root.request_timeout) == (3, 5, 7)
+        assert (root.pool.threads, root.pool.queue_limit, root.deadlines.timeout) == (3, 5, 7)
 
 
 def test_a_factory() -> None:
@@ -305,9 +305,9 @@ def test_scripts_as_root_and_mounted(here: Path) -> None:
 @pytest.mark.parametrize("name", ["hello:Old", "handler:hello:Old", "handler:hello:three"])
 def test_handlers_of_http_server_are_hosted(here: Path, name: str) -> None:
     """PY-02: a class for http.server is told by its bases, anything callable by its kind."""
-    resource = resource_of(name, Settings(threads=0))
+    resource = resource_of(name, Settings(threads=0, request_timeout=7))
     assert isinstance(resource, HandlerResource)
-    assert resource.pool.threads == 1
+    assert (resource.pool.threads, resource.deadlines.timeout) == (1, 7)
 
 
 @pytest.mark.parametrize(

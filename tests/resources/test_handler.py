@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import os
-import shutil
 import socket
 import threading
 from functools import partial
@@ -20,6 +19,8 @@ from tests.leaf import Leaf, request
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.scripts import ScriptDirectory
 
 
 class Quiet(http.server.BaseHTTPRequestHandler):
@@ -411,20 +412,16 @@ def test_no_socket_stays_open() -> None:
         client.wait_until(lambda: len(os.listdir("/dev/fd")) <= before)
 
 
-# What the standard library brings.
+# What the standard library brings, unmodified.
 
 
-class Files(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing."""
-
-
-def test_files_of_the_standard_library(tmp_path: Path) -> None:
-    """PY-03."""
+def test_files_of_the_standard_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """PY-03: SimpleHTTPRequestHandler."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.txt").write_text("text")
     (tmp_path / "big").write_bytes(b"x" * 2_000_000)
-    with Client(mounted(partial(Files, directory=str(tmp_path)))) as client:
+    files = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with Client(mounted(files)) as client:
         assert (client.get("/old/sub/a.txt").text, client.get("/old/sub/a.txt").headers["Content-Type"]) == (
             "text", "text/plain",
         )  # fmt: skip
@@ -434,29 +431,31 @@ def test_files_of_the_standard_library(tmp_path: Path) -> None:
         assert 'href="a.txt"' in client.get("/old/sub/").text
         assert client.get("/old/none").status == 404
         assert client.get("/old/../../etc/passwd").status == 404
+        assert client.post("/old/sub/a.txt", body=b"x").status == 501
         modified = client.get("/old/sub/a.txt").headers["Last-Modified"]
         assert client.get("/old/sub/a.txt", headers={"If-Modified-Since": modified}).status == 304
+    log = capsys.readouterr().err
+    assert '"GET /sub/a.txt HTTP/1.1" 200 -' in log
+    assert "code 404, message File not found" in log
 
 
 @pytest.mark.skipif(not hasattr(http.server, "CGIHTTPRequestHandler"), reason="removed in Python 3.15")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_scripts_of_the_standard_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PY-04: with its own flaws, a status of 200 whatever the script says."""
-    monkeypatch.setattr(http.server, "nobody_uid", os.getuid)
-    script = tmp_path / "cgi-bin" / "x.sh"
-    script.parent.mkdir()
-    script.write_text(
-        f"#!{shutil.which('sh')}\n"
-        'printf "Content-Type: text/plain\\nStatus: 404 Gone\\n\\n"\n'
-        'printf "%s %s " "$REQUEST_METHOD" "$PATH_INFO?$QUERY_STRING"\nhead -c "${CONTENT_LENGTH:-0}"\n'
+def test_scripts_of_the_standard_library(scripts: ScriptDirectory, capfd: pytest.CaptureFixture[str]) -> None:
+    """PY-04: CGIHTTPRequestHandler, with its own flaws: a status of 200 whatever the script says."""
+    scripts.sh(
+        "cgi-bin/x.sh",
+        """
+        printf "Content-Type: text/plain\\nStatus: 404 Gone\\n\\n"
+        printf "%s %s " "$REQUEST_METHOD" "$PATH_INFO?$QUERY_STRING"
+        head -c "${CONTENT_LENGTH:-0}"
+        echo complaint >&2
+        """,
     )
-    script.chmod(0o755)
-
-    class CGI(http.server.CGIHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing."""
-
-    with Client(HandlerResource(partial(CGI, directory=str(tmp_path)), threads=1)) as client:
+    scripts.write("cgi-bin/plain.txt", "text", 0o644)
+    scripts.write("a.txt", "beside", 0o644)
+    handler = partial(http.server.CGIHTTPRequestHandler, directory=str(scripts.path))
+    with Client(HandlerResource(handler, threads=1)) as client:
         answer = client.post("/cgi-bin/x.sh/info?a=b", body=b"hello")
         assert (answer.status, answer.reason, answer.headers["Status"]) == (
             200,
@@ -464,5 +463,9 @@ def test_scripts_of_the_standard_library(tmp_path: Path, monkeypatch: pytest.Mon
             "404 Gone",
         )
         assert answer.text == "POST /info?a=b hello"
-        assert client.get("/cgi-bin/none").status == 404
         assert client.get("/cgi-bin/x.sh").text == "GET ? "
+        assert client.get("/cgi-bin/none").status == 404
+        assert client.get("/cgi-bin/plain.txt").status == 403
+        assert client.get("/cgi-bin/").status == 403
+        assert client.get("/a.txt").text == "beside"
+    assert "complaint" in capfd.readouterr().err

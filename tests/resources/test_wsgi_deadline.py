@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container.resources.deadlines import stack_of
 from container.resources.wsgi import WSGIResource
-from container.resources.wsgi.resource import stack_of
 from container.testing import Client
 from tests.leaf import GET, request
 
@@ -70,9 +70,9 @@ def expire(client: Client, resource: WSGIResource) -> None:
     """Let the deadlines of all requests pass."""
 
     async def pass_by() -> None:
-        for call in resource._watched:
-            call.deadline = 0.0
-        resource._check_deadlines()
+        for call in resource.deadlines.watched:
+            call.deadline.at = 0.0
+        resource.deadlines.check()
 
     client._run(pass_by())
 
@@ -182,7 +182,7 @@ def test_a_client_that_left_does_not_make_the_pool_grow(caplog: pytest.LogCaptur
             connection.transport.reset()
             client.settle()
             app.gate.set()
-            client.wait_until(lambda: not resource._watched)
+            client.wait_until(lambda: not resource.deadlines.watched)
         assert workers(resource) == 1
     assert not caplog.records
 
@@ -223,11 +223,11 @@ def test_in_time_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
     with Client(resource) as client:
         for _ in range(5):
             assert client.get("/").status == 200
-        assert not resource._watched
+        assert not resource.deadlines.watched
         waiting = client.connect()
         waiting.send(request("/stuck"))
         client.wait_until(lambda: "/stuck" in app.begun)
-        assert len(resource._watched) == 1
+        assert len(resource.deadlines.watched) == 1
         app.gate.set()
         assert waiting.receive().status == 200
     assert not caplog.records
@@ -252,12 +252,12 @@ def test_an_answer_that_comes_with_its_deadline_counts(caplog: pytest.LogCapture
 
     async def too_late() -> None:
         """Let the deadline pass after the thread has ended its work and before the loop has seen it."""
-        (call,) = resource._watched
+        (call,) = resource.deadlines.watched
         app.gate.set()
-        while not call.done:
+        while not call.deadline.done:
             pass
-        call.deadline = 0.0
-        resource._check_deadlines()
+        call.deadline.at = 0.0
+        resource.deadlines.check()
 
     with Client(resource) as client:
         connection = client.connect()
@@ -276,7 +276,7 @@ def test_stopping_forgets_the_deadlines() -> None:
         client.connect().send(request("/stuck"))
         client.wait_until(lambda: app.begun)
         app.gate.set()
-    assert resource._watch is None
+    assert resource.deadlines._timer is None
 
 
 def test_the_stack_of_a_thread_that_has_ended_is_told_as_such() -> None:

@@ -16,6 +16,7 @@ from container.message.fields import encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
 from container.protocol.answer import AnswerHead, AnswerReader, BadAnswer
+from container.resources.deadlines import Deadline
 
 if TYPE_CHECKING:
     from container.resources.handler.resource import HandlerResource
@@ -37,13 +38,14 @@ class HandlerCall:
 
     __slots__ = (
         "_eof", "_error", "_feeding", "_input", "_loop", "_ours", "_pending", "_ran", "_reader", "_theirs",
-        "exchange", "replaced", "resource",
+        "deadline", "exchange", "replaced", "resource",
     )  # fmt: skip
 
     def __init__(self, resource: "HandlerResource", exchange: Exchange) -> None:
         self.resource = resource
         self.exchange = exchange
         self.replaced = False
+        self.deadline: Deadline | None = None
         request = exchange.request
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader(request.method)
@@ -63,6 +65,9 @@ class HandlerCall:
 
     def run(self) -> None:
         connection = self._theirs
+        if self.deadline is not None and not self.deadline.begin():
+            connection.close()
+            return
         try:
             if not self.exchange.gone:
                 connection.setblocking(True)
@@ -74,6 +79,8 @@ class HandlerCall:
         except OSError:  # it is closed, or nobody is at the other end
             pass
         connection.close()
+        if self.deadline is not None:
+            self.replaced = self.deadline.finish()
         self.resource.pool.deliver(self)
 
     # On the loop: what the handler reads.
@@ -189,6 +196,7 @@ class HandlerCall:
 
     def delivered(self) -> None:
         self._ran = True
+        self.resource.deadlines.forget(self)
         self._settle()
 
     def _settle(self) -> None:
@@ -211,6 +219,10 @@ class HandlerCall:
                 exchange.end()
             except BadAnswer as problem:
                 self.resource.fail(exchange, problem)
+
+    def give_up(self) -> None:
+        """It takes too long: it finds a broken pipe when it comes back."""
+        self.close()
 
     def refuse(self) -> None:
         """It shall not run."""

@@ -1,5 +1,6 @@
 """HandlerResource: a class that was written for `http.server`, mounted in the tree."""
 
+import logging
 import socket
 import sys
 import traceback
@@ -10,10 +11,13 @@ from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
 from container.message.response import Response
+from container.resources.deadlines import Deadlines
 from container.resources.handler.call import HandlerCall
 from container.resources.pool import ThreadPool
 from container.tree.resource import Resource
 from container.tree.site import Site, slash_redirect
+
+log = logging.getLogger("container.handler")
 
 Handler: TypeAlias = Callable[[socket.socket, tuple[str, int], Any], object]
 
@@ -41,8 +45,8 @@ class HandlerResource(Resource):
     the handler is made. Connections, framing and limits are the server's: a handler never sees a second
     request. When the client has left, writing raises BrokenPipeError.
 
-    `server`: what handlers find under that name, in place of a HandlerServer. `threads`, `pool` and
-    `queue_limit` are those of a WSGIResource.
+    `server`: what handlers find under that name, in place of a HandlerServer. `threads`, `pool`, `queue_limit` and
+    `request_timeout` are those of a WSGIResource; a handler that took too long finds a broken pipe besides.
     """
 
     is_leaf = True
@@ -55,12 +59,14 @@ class HandlerResource(Resource):
         threads: int = 8,
         pool: ThreadPool | None = None,
         queue_limit: int = 1000,
+        request_timeout: float | None = None,
     ) -> None:
         if not callable(handler):
             raise TypeError(f"expected a class of handlers, got {handler!r}")
         self.handler = handler
         self.server = server if server is not None else HandlerServer()
         self.pool = pool or ThreadPool(threads, queue_limit=queue_limit, name="handler")
+        self.deadlines = Deadlines(self.pool, request_timeout, log)
 
     def render(self, request: Request) -> "Response | Exchange":
         exchange = request.exchange
@@ -79,6 +85,7 @@ class HandlerResource(Resource):
         if not self.pool.submit(call):
             call.refuse()
             raise HTTPError(503, headers=_RETRY)
+        self.deadlines.watch(call)
         call.begin()
 
     def _submit_late(self, exchange: Exchange) -> None:
@@ -107,4 +114,5 @@ class HandlerResource(Resource):
         self.pool.start()
 
     async def stop(self) -> None:
+        self.deadlines.stop()
         await self.pool.stop()

@@ -21,6 +21,7 @@ from container.message.file_body import FileBody
 from container.message.response import Response
 from container.message.selection import answer_file
 from container.message.status import reason as standard_reason
+from container.resources.deadlines import Deadline
 from container.resources.wsgi.environ import make_environ
 from container.resources.wsgi.streams import FileWrapper
 from container.sessions.apps import ThreadSession
@@ -46,15 +47,14 @@ class WSGICall:
     """The application is run by `run` in a thread; what it says is carried to the exchange by `delivered`.
 
     `status`, `reason` and `block` are what start_response was told; `whole` is the content of an answer that
-    is complete, `file` the file it consists of; `error` what the application raised. With a deadline there is
-    a `guard` around what thread and loop have to agree upon: `started` and `done` by the one, `abandoned` by
-    the other.
+    is complete, `file` the file it consists of; `error` what the application raised; `abandoned`: it took too
+    long, and nobody waits for more.
     """
 
     __slots__ = (
         "_blocked", "_changed", "_finished", "_input", "_outstanding", "_pieces", "_streaming", "_waiting",
-        "abandoned", "block", "deadline", "done", "error", "exchange", "file", "guard", "reason", "replaced",
-        "resource", "started", "status", "thread", "whole",
+        "abandoned", "block", "deadline", "error", "exchange", "file", "reason", "replaced", "resource", "status",
+        "whole",
     )  # fmt: skip
 
     def __init__(self, resource: "WSGIResource", exchange: Exchange) -> None:
@@ -62,7 +62,7 @@ class WSGICall:
         self.exchange = exchange
         self.abandoned = False
         self.replaced = False
-        self.guard: threading.Lock | None = None
+        self.deadline: Deadline | None = None
         self.whole: bytes | None = None
         self.file: FileBody | None = None
         self.error: BaseException | None = None
@@ -70,20 +70,10 @@ class WSGICall:
         self._streaming = False
         self._input: BinaryIO | None = None
 
-    # On the loop.
-
-    def limit(self, deadline: float) -> None:
-        """Nobody will wait for it longer than until `deadline`, in the loop's time."""
-        self.guard = threading.Lock()
-        self.deadline = deadline
-        self.started = False
-        self.done = False
-        self.thread = 0
-
     # In the application's thread.
 
     def run(self) -> None:
-        if self.guard is not None and not self._enter(self.guard):
+        if self.deadline is not None and not self.deadline.begin():
             return
         if not self.exchange.gone:  # it may have waited for long
             try:
@@ -98,17 +88,9 @@ class WSGICall:
                 self._finished = True
             if self._input is not None:
                 self._input.close()
-        if self.guard is not None:
-            with self.guard:
-                self.done = True
-                self.replaced = self.abandoned
+        if self.deadline is not None:
+            self.replaced = self.deadline.finish()
         self.resource.pool.deliver(self)
-
-    def _enter(self, guard: threading.Lock) -> bool:
-        with guard:
-            self.thread = threading.get_ident()
-            self.started = not self.abandoned
-            return self.started
 
     def begin(self) -> Iterable[bytes]:
         """Call the application."""
@@ -255,8 +237,8 @@ class WSGICall:
                     self.resource.fail(exchange, error)
             if self.error is not None:
                 self._fail(self.error)
-        if self.guard is not None:
-            self.resource.finished(self)
+        if self.deadline is not None and (exchange.ended or self.deadline.done):
+            self.resource.deadlines.forget(self)
 
     def _send_file(self, body: FileBody) -> None:
         exchange = self.exchange
@@ -321,12 +303,10 @@ class WSGICall:
         self._blocked = False
         self._pump()
 
-    def abandon(self, guard: threading.Lock) -> bool:
-        """Give up waiting for it; False when it has come to its end, so that its answer is on the way."""
-        with guard:
-            self.abandoned = not self.done
+    def give_up(self) -> None:
+        """Nobody will wait for it any longer."""
+        self.abandoned = True
         self.release()
-        return self.abandoned
 
     def release(self) -> None:
         """Let a waiting thread look again."""

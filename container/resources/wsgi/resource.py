@@ -4,18 +4,15 @@ Decides when an application may run: after its content is complete, so that a sl
 not when too many wait already; no longer than its deadline. Everything here runs on the loop.
 """
 
-import asyncio
 import io
 import logging
 import os
-import sys
-import traceback
-from types import FrameType
 from typing import Any, BinaryIO, Final, cast
 
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
+from container.resources.deadlines import Deadlines
 from container.resources.pool import ThreadPool
 from container.resources.wsgi.call import WSGIApplication, WSGICall
 from container.resources.wsgi.inline import InlineCall
@@ -56,7 +53,7 @@ class WSGIResource(Resource):
         self.app = app
         self.inline = threads == 0 and pool is None
         self.pool = pool or ThreadPool(max(1, threads), queue_limit=queue_limit)
-        self.request_timeout = request_timeout
+        self.deadlines = Deadlines(self.pool, request_timeout, log)
         self.base: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -71,8 +68,6 @@ class WSGIResource(Resource):
         # Requests whose content is read by the application itself may hold this share of the threads.
         self._lazy_limit = max(1, self.pool.threads // 4)
         self._lazy = 0
-        self._watched: set[WSGICall] = set()
-        self._watch: asyncio.TimerHandle | None = None
 
     def many_processes(self) -> None:
         """Other processes serve the same application: it is told so."""
@@ -90,8 +85,8 @@ class WSGIResource(Resource):
             call = WSGICall(self, exchange)
             if not self.pool.submit(call):
                 raise HTTPError(503, headers={"Retry-After": _RETRY_AFTER})
-            if self.request_timeout is not None:
-                self._watch_over(call, self.request_timeout)
+            if self.deadlines.timeout is not None:
+                self.deadlines.watch(call)
         return exchange
 
     def _render_late(self, request: Request) -> None:
@@ -140,49 +135,6 @@ class WSGIResource(Resource):
         """The application raised after its answer was complete, or its client gone."""
         log.error("%s failed after its answer", exchange.request, exc_info=error)
 
-    # Deadlines.
-
-    def _watch_over(self, call: WSGICall, timeout: float) -> None:
-        loop = asyncio.get_running_loop()
-        call.limit(loop.time() + timeout)
-        self._watched.add(call)
-        if self._watch is None:
-            self._watch = loop.call_later(min(timeout, 1.0), self._check_deadlines)
-
-    def finished(self, call: WSGICall) -> None:
-        """`call` has delivered something; forget it when nobody waits for more, or no more will come."""
-        if self._watched and (call.exchange.ended or call.done):
-            self._watched.discard(call)
-
-    def _check_deadlines(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        late = [call for call in self._watched if call.deadline <= now]
-        self._watched.difference_update(late)
-        # All of them are abandoned first, or the thread that replaces one would begin the next.
-        for call in [call for call in late if call.guard is not None and call.abandon(call.guard)]:
-            self._give_up(call)
-        self._watch = None
-        if self._watched:
-            soonest = min(call.deadline for call in self._watched)
-            self._watch = loop.call_later(max(0.01, soonest - now), self._check_deadlines)
-
-    def _give_up(self, call: WSGICall) -> None:
-        """Answer for an application that takes too long; its thread ends whenever it comes back."""
-        exchange = call.exchange
-        if call.started:
-            self.pool.add_thread()
-            log.error(
-                "%s took longer than %g s in thread %d:\n%s",
-                exchange.request, self.request_timeout, call.thread, stack_of(call.thread),
-            )  # fmt: skip
-        else:
-            log.error("%s waited longer than %g s for a thread", exchange.request, self.request_timeout)
-        if exchange.started:
-            exchange.abort()
-        else:
-            self.fail(exchange, HTTPError(504, "The application took too long to answer."))
-
     # The life of the process.
 
     async def start(self) -> None:
@@ -190,14 +142,6 @@ class WSGIResource(Resource):
             self.pool.start()
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self.deadlines.stop()
         if not self.inline:
             await self.pool.stop()
-
-
-def stack_of(thread: int) -> str:
-    """The stack of a running thread, as a traceback shows it."""
-    frame: FrameType | None = sys._current_frames().get(thread)
-    return "".join(traceback.format_stack(frame)) if frame is not None else "(the thread has ended)"
