@@ -7,7 +7,7 @@ Names and values are text that was decoded as latin-1, one character for one oct
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from container.message.authority import split_authority
 from container.message.errors import HTTPError
@@ -100,6 +100,14 @@ def _name_ends(request: Request, variables: Variables) -> None:
         variables["HTTPS"] = "on"
         if connection.tls is not None:
             variables.update(connection.tls.variables)
+
+
+def script_url(raw_path: bytes, filename: bytes) -> bytes:
+    """The part of a raw path that names a script among files: with its name, where only that of its directory
+    was asked for."""
+    if not raw_path.endswith(b"/"):
+        return raw_path
+    return raw_path + quote_from_bytes(filename[filename.rfind(b"/") + 1 :]).encode()
 
 
 def encode_variables(variables: Mapping[str, str]) -> bytes:

@@ -17,6 +17,7 @@ from container.protocol.cgi import (
     encode_variables,
     make_variables,
     query_arguments,
+    script_url,
 )
 
 
@@ -76,6 +77,20 @@ def test_every_kind_of_listener_has_variables(ends: dict[str, Any], expected: di
     made = variables(request(**ends))
     assert {name: made.get(name) for name in expected} == expected
     assert ("REMOTE_PORT" in made) == (ends.get("client", True) is not None)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"/a/x.cgi", b"/a/x.cgi"),
+        (b"/a/x", b"/a/x"),
+        (b"/a/", b"/a/an%20index%25.cgi"),
+        (b"/", b"/an%20index%25.cgi"),
+    ],
+)
+def test_a_script_among_files_has_its_own_name(path: bytes, expected: bytes) -> None:
+    """CG-02: SCRIPT_NAME leads to the script, also where only its directory was asked for."""
+    assert script_url(path, b"/srv/www/an index%.cgi") == expected
 
 
 def test_an_ipv6_host_is_a_server_name_without_brackets() -> None:

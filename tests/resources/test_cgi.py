@@ -157,8 +157,18 @@ def test_a_processor_makes_the_resource_of_a_file(scripts: ScriptDirectory) -> N
     path = scripts.sh("x.cgi", "echo; echo made")
     with Client(CGIProcessor()(str(path))) as client:
         assert client.get("/").body == b"made\n"
-    with Client(Files(scripts.path, processors={".cgi": CGIProcessor()})) as client:
-        assert client.get("/x.cgi/info?q").body == b"made\n"
+    root = scripts.path / "www"
+    scripts.sh("www/sub/index.cgi", 'echo; echo "$SCRIPT_NAME|$PATH_INFO|$PATH_TRANSLATED|$DOCUMENT_ROOT"')
+    with Client(Files(root, index=["index.cgi"], processors={".cgi": CGIProcessor()})) as client:
+        assert client.get("/sub/index.cgi/info?q").text == f"/sub/index.cgi|/info|{root}/info|{root}\n"
+        assert client.get("/sub/").text == f"/sub/index.cgi|||{root}\n"
+
+
+def test_the_index_of_a_directory_has_its_own_name(scripts: ScriptDirectory) -> None:
+    """CG-01, CG-02"""
+    scripts.sh("sub/index.cgi", 'echo; echo "$SCRIPT_NAME|$PATH_INFO"')
+    with serving(scripts) as client:
+        assert client.get("/cgi-bin/sub/").text == "/cgi-bin/sub/index.cgi|\n"
 
 
 def test_nothing_to_run_is_told_at_the_start(scripts: ScriptDirectory) -> None:

@@ -499,7 +499,8 @@ def test_content_that_nobody_sends_is_closed_when_it_is_dropped(public: Path) ->
     assert open_files() == before
 
 
-def test_a_script_is_no_fallback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["index.php", "app.RPY"])
+def test_a_script_that_nothing_runs_is_no_fallback(tmp_path: Path, name: str) -> None:
     """Its source would be sent."""
-    with pytest.raises(ValueError, match="got the script"):
-        Files(tmp_path, processors={".php": lambda path, files: Files(path)}, fallback="index.php")
+    with pytest.raises(ValueError, match="expected a processor to run the fallback"):
+        Files(tmp_path, fallback=name)

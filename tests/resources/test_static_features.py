@@ -403,6 +403,60 @@ def test_processors_answer_for_files_and_what_is_behind_them(public: Path) -> No
     assert files.registry == {"count": made}  # ST-22
 
 
+def test_a_front_controller_answers_for_whatever_is_no_file(public: Path) -> None:
+    """ST-19: `try file, else index.php`. The script has its own name, and the target to go by."""
+    (public / "index.php").write_text("source")
+    (public / "list").mkdir()
+
+    class Script(Resource):
+        is_leaf = True
+
+        def __init__(self, path: str, files: Files) -> None:
+            self.path = path
+
+        def render(self, request: Any) -> Response:
+            told = [request.script_name, request.path_info, request.raw_target.decode()]
+            return Response.text(" ".join([request.method, *told]))
+
+    def files(**options: Any) -> Resource:
+        root = Resource()
+        options = {
+            "index": ["index.html"],
+            "processors": {".php": Script},
+            "fallback": "index.php",
+            **options,
+        }
+        root.mount("w", Files(public, **options))
+        return root
+
+    with Client(files()) as client:
+        for target in (
+            "/w/2026/hello-world", "/w/feed.xml?a=1", "/w/none.php", "/w/list/", "/w/a/../b", "/w/a%2Fb", "/w/.env",
+            "/w/style.css/more", "/w/%00", "/w/" + "x" * 300,
+        ):  # fmt: skip
+            assert client.get(target).text == f"GET /w/index.php  {target}"
+        assert client.post("/w/comment").text == "POST /w/index.php  /w/comment"
+        assert client.request("DELETE", "/w/x").text == "DELETE /w/index.php  /w/x"
+        assert client.get("/w/index.php/a?b").text == "GET /w/index.php /a /w/index.php/a?b"
+        assert client.get("/w/style.css").text == "style.css"
+        assert client.post("/w/style.css").status == 405
+        assert client.get("/w/").text == "index.html"
+        assert client.get("/w/list").status == 301
+        (public / "index.php").unlink()
+        assert client.get("/w/2026/hello-world").status == 404
+    (public / "index.php").mkdir()
+    (public / "a front.php").write_text("source")
+    with Client(files(listing=True, fallback="a front.php")) as client:
+        assert client.get("/w/x").text == "GET /w/a front.php  /w/x"
+        assert "<html" in client.get("/w/list/").text
+    with Client(files()) as client:
+        assert client.get("/w/x").status == 404
+    (public / "front.php").write_text("source")
+    with Client(Files(public, processors={".php": Script}, fallback="front.php", index=["none"])) as client:
+        assert client.get("/").text == "GET /front.php  /"
+        assert client.get("/x/y").text == "GET /front.php  /x/y"
+
+
 def test_a_processor_may_lead_further(public: Path) -> None:
     """ST-19: the processed file need not be a leaf; what ST-20 and ST-23 want of scripts is theirs."""
     (public / "app.rpy").write_text("source")

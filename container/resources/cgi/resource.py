@@ -8,13 +8,14 @@ import os
 import stat
 from collections.abc import Sequence
 from os import PathLike
-from typing import Final, Unpack
+from typing import Final, Protocol, Unpack
 from urllib.parse import unquote_to_bytes
 
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.request import Request
 from container.message.response import Response
+from container.protocol.cgi import script_url
 from container.resources.cgi.call import CGICall, fail
 from container.resources.cgi.gateway import Gateway, GatewayOptions
 from container.resources.cgi.script import Interpreter, Script
@@ -30,6 +31,7 @@ class _Scripts(Resource):
     """What runs scripts by a gateway: one that was given, shared with others, or one of its own."""
 
     is_leaf = True
+    _is_among_files = True  # and has its name from them, not from its place in the tree
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class _Scripts(Resource):
         request.consumed = end
         script = Script(
             path,
-            request.raw_path[:end],
+            script_url(request.raw_path[:end], path) if self._is_among_files else request.raw_path[:end],
             request.raw_path[end:],
             root=self._root,
             interpreter=interpreter,
@@ -118,6 +120,8 @@ class CGIScript(_Scripts):
     PATH_TRANSLATED is below. `gateway`, or the options of one: what holds for the run.
     """
 
+    _is_among_files = False
+
     def __init__(
         self,
         path: str | PathLike[str],
@@ -141,8 +145,8 @@ class CGIDirectory(_Scripts):
     """The scripts of a directory and of those below it; what follows a script's name is its PATH_INFO.
 
     Every file is taken for a script, nothing is ever listed, and names that begin with a dot are not there.
-    `index`: names tried in order where the path names a directory. `root` and `gateway` as of CGIScript; files
-    are `root` less PATH_TRANSLATED away from here unless it is given.
+    `index`: names tried in order where the path names a directory. `root` and `gateway` as of CGIScript;
+    without a `root` it is this directory.
     """
 
     def __init__(
@@ -202,6 +206,18 @@ class CGIDirectory(_Scripts):
         return None
 
 
+class _FoundScript(CGIScript):
+    """A script that was found among files."""
+
+    _is_among_files = True
+
+
+class Tree(Protocol):
+    """What finds scripts among other files, `Files` for example; `path` is where they are."""
+
+    path: str
+
+
 class CGIProcessor:
     """For `Files(processors={".cgi": CGIProcessor()})`: files of an extension are scripts, wherever they are.
 
@@ -211,8 +227,8 @@ class CGIProcessor:
     def __init__(self, gateway: Gateway | None = None, **options: Unpack[GatewayOptions]) -> None:
         self.gateway = gateway or Gateway(**options)
 
-    def __call__(self, path: str, files: object = None) -> Resource:
-        return CGIScript(path, gateway=self.gateway)
+    def __call__(self, path: str, files: "Tree | None" = None) -> Resource:
+        return _FoundScript(path, root=files.path if files is not None else None, gateway=self.gateway)
 
     async def start(self) -> None:
         self.gateway.start()

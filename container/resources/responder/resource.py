@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from container.client.stream import Address, StreamPool
 from container.message.exchange import Exchange
 from container.message.request import Request
-from container.protocol.cgi import make_variables
+from container.protocol.cgi import make_variables, script_url
 from container.resources.responder.call import answer
 from container.resources.responder.frames import FastCGIFrame, Frame, scgi_frame, uwsgi_frame
 from container.sessions.apps import session_variables
@@ -62,17 +62,22 @@ class _Responder(Resource):
     async def render(self, request: Request) -> Exchange:
         return await self.ask(request, self.base)
 
-    async def ask(self, request: Request, base: Mapping[str, str]) -> Exchange:
-        """Have the program answer `request`, told of `base` besides."""
+    async def ask(self, request: Request, base: Mapping[str, str], file: bytes = b"") -> Exchange:
+        """Have the program answer `request`, told of `base` besides; by the script `file`, if it was found."""
         exchange = request.exchange
         if not request.body.complete:
             await exchange.complete()
         if self.session:
             base = {**base, **session_variables(request)}
-        at = request.consumed
-        # Whoever is mounted at the root, or at a slash, is called by no name.
-        name = request.raw_path[:at].removesuffix(b"/")
-        variables = make_variables(request, base, name, request.raw_path[len(name) :], authorization=True)
+        path, at = request.raw_path, request.consumed
+        if file:
+            name, rest = script_url(path[:at], file), path[at:]
+        else:
+            # Whoever is mounted at the root, or at a slash, is called by no name.
+            name = path[:at].removesuffix(b"/")
+            rest = path[len(name) :]
+        root = base.get("DOCUMENT_ROOT", "").encode("latin-1")
+        variables = make_variables(request, base, name, rest, root=root, authorization=True)
         await answer(exchange, self.pool, self.frame, variables, self.timeout)
         return exchange
 
@@ -124,7 +129,7 @@ class FastCGIProcessor:
         self.responder = FastCGIResource(address, **options)
 
     def __call__(self, path: str, files: Tree) -> Resource:
-        return _Script(self.responder, script_variables(path, files.path))
+        return _Script(self.responder, os.fsencode(path), script_variables(path, files.path))
 
     async def start(self) -> None:
         """Connections are made by the first requests."""
@@ -138,12 +143,14 @@ class _Script(Resource):
 
     is_leaf = True
 
-    def __init__(self, responder: FastCGIResource, variables: Mapping[str, str]) -> None:
+    def __init__(self, responder: FastCGIResource, path: bytes, variables: Mapping[str, str]) -> None:
         self._responder = responder
+        self._path = path
         self._variables = variables
 
     async def render(self, request: Request) -> Exchange:
-        return await self._responder.ask(request, {**self._variables, **self._responder.base})
+        variables = {**self._variables, **self._responder.base}
+        return await self._responder.ask(request, variables, self._path)
 
 
 class SCGIResource(_Responder):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isclass
 from os import PathLike
 from typing import Final, Protocol, TypeAlias, runtime_checkable
+from urllib.parse import quote_from_bytes
 
 from container.message.errors import HTTPError
 from container.message.file_body import FileBody
@@ -41,6 +42,8 @@ Page: TypeAlias = "Resource | Response | None"
 
 _RETRY: Final = {"Retry-After": "1"}
 _CACHE_BYTES: Final = 32 * 1024 * 1024
+# What nobody wants to send as it is.
+_SCRIPTS: Final = frozenset({".cgi", ".epy", ".php", ".pl", ".py", ".rb", ".rpy", ".sh"})
 _LINKS: Final = ("follow", "inside", "refuse")
 
 
@@ -63,9 +66,10 @@ class Files(Resource):
     `precompressed`: a client that takes it gets `style.css.br`, `.zst` or `.gz` for `style.css`, unless it is
     older. `cache_control`: the field's value for all files, or by shell pattern, the first that fits.
     `immutable`: files named by a hash of their content may be kept for ever: True, or a regular expression of
-    such paths. `fallback`: what is answered for missing names without extension, as single-page applications
-    want it: a path below the root. `processors`: by extension, what makes the resources that answer for files;
-    these may be called with more path behind them, and by any method.
+    such paths. `fallback`: a path below the root, answered for missing names without extension, as single-page
+    applications want it; when it is a script of `processors`, a front controller: for all that is no file, by any
+    method. `processors`: by extension, what makes the resources that answer for files; these may be called with
+    more path behind them, and by any method.
     `not_found`, `forbidden`: answer in place of the site's 404 and 403 pages.
     `dotfiles`: also serve names that begin with a dot; `.well-known` always is (RFC 8615).
     `links`: symbolic links are followed wherever they lead ("follow"), only inside the root ("inside"), or
@@ -122,8 +126,11 @@ class Files(Resource):
         self._processors = {
             "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
         }
-        if self._fallback is not None and extension(self._fallback) in self._processors:
-            raise ValueError(f"expected a fallback that is sent as it is, got the script {fallback!r}")
+        self._is_front = self._fallback is not None and extension(self._fallback) in self._processors
+        if self._fallback is not None and not self._is_front and extension(self._fallback) in _SCRIPTS:
+            raise ValueError(
+                f"expected a processor to run the fallback {fallback!r}, got none for its extension"
+            )
         processors_once: list[object] = list(dict.fromkeys(self._processors.values()))
         self._living = [each for each in processors_once if isinstance(each, Living) and not isclass(each)]
         self._not_found = not_found
@@ -259,7 +266,7 @@ class Files(Resource):
 
     def _missing(self, request: Request, below: bytes = b"", *, is_fallback: bool = False) -> Reply:
         is_page = bool(below) and b"." not in below[below.rfind(b"/") :]
-        if self._fallback is not None and is_page and not is_fallback:
+        if self._fallback is not None and is_page and not (is_fallback or self._is_front):
             return self._serve(request, self._fallback, keep=False)
         return _page(request, self._not_found, 404)
 
@@ -279,27 +286,49 @@ class Files(Resource):
     # Files that are more than their content.
 
     def _process(self, request: Request) -> "Reply | None":
-        """The answer of a processor, when the path leads to or through a file of one."""
+        """The answer of a processor: when the path leads to or through a file of one, or to nothing at all and
+        there is a front controller."""
         rest = rest_of(request)
         ends = [at for at in range(1, len(rest)) if rest[at] == 0x2F]
         for end in [*ends, len(rest)]:
             below = safe_path(rest[:end], dotfiles=self._dotfiles)
             if below is None:
-                return None
-            if end < len(rest) and not (self._ignores or extension(below) in self._processors):
+                break
+            is_last = end == len(rest)
+            if not is_last and not (self._ignores or extension(below) in self._processors):
                 continue
             try:
                 found = self._finder.find(below)
-            except OSError:
+            except OSError as error:
+                if is_last and error.errno not in MISSING:
+                    return None
                 continue
-            if not found.is_file:
-                continue
-            factory = self._processors.get(extension(found.path))
-            if factory is None:
+            if found.is_file:
+                return self._run(request, found, len(request.raw_path) - len(rest) + end)
+            if is_last and found.is_directory and (self._listing or not below.endswith(b"/")):
                 return None
-            request.consumed = len(request.raw_path) - len(rest) + end
-            return render_below(factory(os.fsdecode(found.path), self), request)
-        return None
+        return self._ask_front(request) if self._is_front else None
+
+    def _run(self, request: Request, found: Found, end: int) -> "Reply | None":
+        """The answer of the processor of a file, which the raw path names up to `end`; None when it has none."""
+        factory = self._processors.get(extension(found.path))
+        if factory is None:
+            return None
+        request.consumed = end
+        return render_below(factory(os.fsdecode(found.path), self), request)
+
+    def _ask_front(self, request: Request) -> "Reply | None":
+        """The answer of the script for whatever is missing; its target tells it what was asked for."""
+        assert self._fallback is not None, "it is the front controller"
+        try:
+            found = self._finder.find(self._fallback)
+        except OSError:
+            return None
+        if not found.is_file:
+            return None
+        request.consumed = len(request.raw_path[: request.consumed].removesuffix(b"/"))
+        request.rewrite(quote_from_bytes(self._fallback).encode())
+        return self._run(request, found, len(request.raw_path))
 
     # The life of the process.
 
