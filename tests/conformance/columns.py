@@ -28,11 +28,14 @@ from container.resources.asis import AsIs
 from container.resources.cgi import CGIDirectory
 from container.resources.data import Data
 from container.resources.handler import HandlerResource
+from container.resources.proxy import ReverseProxy
 from container.resources.responder import FastCGIResource
 from container.resources.script import Registry, ScriptDirectory, Scripts
 from container.resources.static import Files
 from container.resources.wsgi import WSGIResource
 from container.tree.resource import Resource
+from container.tree.site import Site
+from tests.conformance.conftest import running
 from tests.leaf import Leaf
 from tests.responders import peer, responder
 from tests.scripts import warm_options
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from container.message.exchange import Exchange
     from container.message.request import Request
     from tests.responders import Asked
     from tests.scripts import ScriptDirectory as Directory
@@ -118,6 +122,20 @@ def answer(stage: Stage, request: Request) -> Response:
 async def _pieces(stage: Stage) -> AsyncIterator[bytes]:
     for piece in stage.endless():
         yield piece
+
+
+def proxy(stage: Stage, *, unix: bool = False) -> Resource:
+    """The same behind a server of its own, with a loop and a thread of its own."""
+    root = native(stage)
+    root.mount("fail", Leaf(_hang_up))
+    place = f"unix:{stage.files}/socket" if unix else "127.0.0.1:0"
+    ports = stage.open.enter_context(running("asyncio", {"": Site(root)}, place))
+    return ReverseProxy(place if unix else f"http://127.0.0.1:{ports['']}")
+
+
+def _hang_up(request: Request) -> Exchange:
+    request.exchange.abort()
+    return request.exchange
 
 
 def static(stage: Stage) -> Resource:
@@ -290,6 +308,8 @@ def as_is(stage: Stage) -> Resource:
 COLUMNS: Final[dict[str, Callable[[Stage], Resource]]] = {
     "native": native,
     "static": static,
+    "proxy": proxy,
+    "proxy-unix": lambda stage: proxy(stage, unix=True),
     "wsgi": wsgi,
     "wsgi-inline": lambda stage: wsgi(stage, threads=0),
     "asgi": asgi,
@@ -305,7 +325,7 @@ PROGRAMS: Final = ("cgi", "cgi-warm", "fastcgi")
 # Those of which each request has a process.
 PROCESSES: Final = ("cgi", "cgi-warm")
 # What it is when one of them goes wrong before it has answered; 500 where nothing is said.
-FAILURES: Final = {"static": 404, "fastcgi": 502}
+FAILURES: Final = {"static": 404, "fastcgi": 502, "proxy": 502, "proxy-unix": 502}
 # Those whose answer is a file: that they have let go of it is all that can be seen of them.
 ON_DISK: Final = {"static": "stream", "as-is": "stream.asis"}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from container.resources.proxy import ReverseProxy
 from container.service.server import serving
 from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOPS: Final = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
 DEPTHS: Final = ["", "/m/n"]
+PLACES: Final = [(name, depth) for name in KINDS for depth in DEPTHS]
 
 
 def _loop(name: str) -> asyncio.AbstractEventLoop:
@@ -36,8 +38,8 @@ def _loop(name: str) -> asyncio.AbstractEventLoop:
 
 
 @contextlib.contextmanager
-def running(loop: str, sites: dict[Any, Site]) -> Iterator[dict[Any, int]]:
-    """Serve `sites` from a thread of its own; their ports, by the same keys."""
+def running(loop: str, sites: dict[Any, Site], at: str = "127.0.0.1:0") -> Iterator[dict[Any, int]]:
+    """Serve `sites` from a thread of its own; their ports, by the same keys, 0 for one at a UNIX socket."""
     ports: dict[Any, int] = {}
     ready = threading.Event()
     stopping: asyncio.Event | None = None
@@ -47,8 +49,8 @@ def running(loop: str, sites: dict[Any, Site]) -> Iterator[dict[Any, int]]:
         stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
             for key, site in sites.items():
-                server = await stack.enter_async_context(serving(site, "127.0.0.1:0", graceful_timeout=1.0))
-                ports[key] = server.port
+                server = await stack.enter_async_context(serving(site, at, graceful_timeout=1.0))
+                ports[key] = 0 if at.startswith("unix:") else server.port
             ready.set()
             await stopping.wait()
 
@@ -111,25 +113,28 @@ def server(request: pytest.FixtureRequest) -> Iterator[dict[Any, Served]]:
     formatter = CombinedFormatter()
     leaves: dict[Any, Served] = {}
     sites: dict[Any, Site] = {}
-    for name, kind in KINDS.items():
-        for depth in DEPTHS:
+    with contextlib.ExitStack() as until_closed:
+        for name, depth in PLACES:
+            kind = KINDS[name]
             served = leaves[name, depth] = Served(kind, depth)
+            leaf = kind.make(served.stage)
+            if kind.is_behind:
+                ports = until_closed.enter_context(running(request.param, {"": Site(leaf)}))
+                leaf = ReverseProxy(f"http://127.0.0.1:{ports['']}")
 
             def log(exchange: Exchange, served: Served = served) -> None:
                 served.log.append(
                     formatter(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
                 )
 
-            sites[name, depth] = site_for(kind.make(served.stage), depth, access_log=log)
-    with running(request.param, sites) as ports:
+            sites[name, depth] = site_for(leaf, depth, access_log=log)
+        ports = until_closed.enter_context(running(request.param, sites))
         for key, served in leaves.items():
             served.port = ports[key]
         yield leaves
 
 
-@pytest.fixture(
-    params=[(name, depth) for name in KINDS for depth in DEPTHS], ids=lambda key: f"{key[0]}:{key[1]}/"
-)
+@pytest.fixture(params=PLACES, ids=lambda key: f"{key[0]}:{key[1]}/")
 def served(request: pytest.FixtureRequest, server: dict[Any, Served]) -> Iterator[Served]:
     """Each leaf in turn, with fresh marks."""
     each = server[request.param]

@@ -313,10 +313,12 @@ def _has_left(is_disconnected: Callable[[], bool], go: threading.Event) -> bool:
 @dataclass(frozen=True)
 class Kind:
     """A kind of leaf. `concurrent`: it may wait for the client while the loop runs, so it sees it leave and
-    can decide before it reads."""
+    can decide before it reads. `is_behind`: it is another server's, which a proxy asks: an answer that has come
+    whole has a length, whoever made it in pieces."""
 
     make: Callable[[Stage], Resource]
     concurrent: bool = True
+    is_behind: bool = False
 
 
 def _wsgi(stage: Stage, *, threads: int) -> Resource:
@@ -327,5 +329,6 @@ KINDS: Final = {
     "native": Kind(Native),
     "wsgi": Kind(partial(_wsgi, threads=8)),
     "asgi": Kind(lambda stage: ASGIResource(asgi_application(stage))),
+    "proxied": Kind(Native, is_behind=True),
     "wsgi_inline": Kind(partial(_wsgi, threads=0), concurrent=False),
 }

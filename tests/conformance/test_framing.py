@@ -61,8 +61,9 @@ def test_an_http_1_0_answer_of_unknown_length_ends_with_the_connection(
     response = client.response()
     assert (response.body, response.complete) == (b"onetwothree", True)
     assert "transfer-encoding" not in response.headers
-    assert "content-length" not in response.headers
-    assert client.rest() == b""
+    if not served.kind.is_behind:
+        assert "content-length" not in response.headers
+        assert client.rest() == b""
 
 
 # Pipelining (RFC 9112 9.3.2).
@@ -150,8 +151,9 @@ def test_an_http_1_1_answer_of_unknown_length_is_chunked(served: Served, client:
     client.send(served.request("pieces") + served.request("hello"))
     response = client.response()
     assert (response.body, response.complete) == (b"onetwothree", True)
-    assert response.headers.get("transfer-encoding") == "chunked"
-    assert "content-length" not in response.headers
+    if not served.kind.is_behind:
+        assert response.headers.get("transfer-encoding") == "chunked"
+        assert "content-length" not in response.headers
     assert client.response().body == b"hello"
 
 

@@ -44,6 +44,8 @@ CANNOT: Final = {
     ("session", "static"): "a file asks for nothing",
     ("session", "as-is"): "a file asks for nothing",
     ("session", "handler"): "what was written for http.server knows a socket and no request of ours",
+    ("session", "proxy"): "what another server answers has sessions of that server",
+    ("session", "proxy-unix"): "what another server answers has sessions of that server",
     ("ranges", "cgi"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "cgi-warm"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "fastcgi"): "a program has no way to hand over a file but X-Sendfile",

@@ -17,7 +17,9 @@ from websockets.sync.client import ClientConnection, connect
 from container.message.websocket import WebSocketOptions
 from container.resources.asgi import ASGIResource
 from container.resources.data import Data
+from container.resources.proxy import ReverseProxy
 from container.resources.websocket import WebSocketResource
+from container.tree.site import Site
 from tests.conformance.client import PATIENCE_S, Client
 from tests.conformance.conftest import DEPTHS, LOOPS, running, site_for
 from tests.websocket_cases import CASES, END, Case, check, server_frames
@@ -105,12 +107,16 @@ def _has(data: bytes, count: int) -> bool:
 def ports(request: pytest.FixtureRequest) -> Iterator[dict[Any, int]]:
     sites = {(kind, depth): site_for(make(), depth) for kind, make in KINDS.items() for depth in DEPTHS}
     sites["plain", ""] = site_for(Data("hello", "text/plain"), "")
-    with running(request.param, sites) as ports:
-        yield ports
+    with running(request.param, {"": Site(KINDS["native"]())}) as behind:
+        for depth in DEPTHS:
+            sites["proxied", depth] = site_for(ReverseProxy(f"http://127.0.0.1:{behind['']}"), depth)
+        with running(request.param, sites) as ports:
+            yield ports
 
 
 @pytest.fixture(
-    params=[(kind, depth) for kind in KINDS for depth in DEPTHS], ids=lambda key: f"{key[0]}:{key[1]}/"
+    params=[(kind, depth) for kind in [*KINDS, "proxied"] for depth in DEPTHS],
+    ids=lambda key: f"{key[0]}:{key[1]}/",
 )
 def echo(request: pytest.FixtureRequest, ports: dict[Any, int]) -> Echo:
     kind, depth = request.param
@@ -181,7 +187,7 @@ def test_subprotocol_and_fields_of_the_answer(echo: Echo) -> None:
     with echo.connect(subprotocols=["one", "two"]) as client:
         assert client.subprotocol == "two"
         assert client.response is not None
-        assert client.response.headers["X-Kind"] == echo.kind
+        assert client.response.headers["X-Kind"] == ("asgi" if echo.kind == "asgi" else "native")
 
 
 def test_what_is_too_big_is_closed_with_1009(echo: Echo) -> None:
@@ -234,4 +240,5 @@ def test_a_handshake_with_content_is_refused(echo: Echo) -> None:
     with Client(echo.port) as client:
         head = HANDSHAKE.format(path=echo.path).replace("Host: a", "Host: a\r\nContent-Length: 5")
         client.send(head.encode() + b"hello")
-        assert client.response().status == 400
+        # A proxy passes on a request with content, and nothing else.
+        assert client.response().status == (426 if echo.kind == "proxied" else 400)
