@@ -22,7 +22,7 @@ from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, describe_sock
 from container.config.build import bind_sites
 from container.config.gateways import parse_proxies
 from container.config.importer import ImportProblem, format_user_traceback, import_object
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.config.settings import Settings
 from container.message.limits import Limits
 from container.service.application import Application

@@ -17,15 +17,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.core import ParameterSource
 
 from container.channel.certificates import TLSSettings
 from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint, plain_endpoint, with_tls
-from container.cli.options import PARAMETERS
+from container.cli.options import COMMAND, texts_of, usage_line
 from container.cli.processes import run_processes, wants_arbiter
 from container.config.build import build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
-from container.config.mounts import ConfigProblem
+from container.config.layers import from_texts, merge
+from container.config.options.addresses import DEFAULT_HOST, DEFAULT_PORT
+from container.config.problems import ConfigProblem
 from container.config.scripts import Scripts
 from container.config.settings import Settings, Source
 from container.config.users import personal_endpoint
@@ -62,29 +63,6 @@ EXIT_INTERRUPTED: Final = 130
 # What the application's own threads and exit functions get once everything is stopped.
 EXIT_TIMEOUT_S: Final = 5.0
 
-_HELP: Final = """Serve WSGI and ASGI applications, files, or a whole tree of them.
-
-APP is "module:name" or "package.module.name": a WSGI or ASGI application, Site, Resource or
-Application. The directory you are in is searched for modules first.
-
-\b
-  container helloworld:application
-  container --path public --port 8000
-  container myapp:app --mount /static=path:public --mount /old=redirect:/new
-  container -y site.tac
-"""
-_EPILOG: Final = """Exit codes: 0 stopped as asked, 1 runtime error such as a port that is taken, 2 usage, 3 a
-resource or service did not start, 4 the application could not be loaded, 130 or 143 a second signal cut the
-stop short."""
-
-COMMAND: Final = click.Command(
-    "container",
-    params=PARAMETERS,
-    help=_HELP,
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
@@ -111,12 +89,9 @@ def report(problem: BaseException) -> int:
 
 def _main(arguments: list[str]) -> int:
     with COMMAND.make_context("container", arguments) as context:
-        options = context.params
-        given = {
-            name: value
-            for name, value in options.items()
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
+        configuration = merge([from_texts(texts_of(context))])
+        options = {**configuration.values, "app": context.params["app"]}
+        given = configuration.given
     configure_logging(options["log_level"])
     started_in = os.getcwd() if wants_arbiter(options) else None
     if options["chdir"] is not None:
@@ -169,19 +144,6 @@ def _load_or_exit(load: Callable[[], Application]) -> Application:
         raise SystemExit(report(problem)) from problem
 
 
-def usage_line(error: click.UsageError) -> str:
-    """One line for what click found wrong; our own types say it all themselves."""
-    if isinstance(error, click.NoSuchOption):
-        hint = f" (did you mean {error.possibilities[0]}?)" if error.possibilities else ""
-        return f"expected a known option, got {error.option_name}{hint}"
-    if isinstance(error, click.BadOptionUsage):
-        option = next((each for each in PARAMETERS if error.option_name in each.opts), None)
-        if isinstance(option, click.Option) and option.is_flag:
-            return f"expected no value for {error.option_name}, got one"
-        return f"expected a value for {error.option_name}, got none"
-    return error.message
-
-
 def source_of(options: Mapping[str, Any]) -> Source:
     apps = options["app"]
     if len(apps) > 1:
@@ -191,13 +153,13 @@ def source_of(options: Mapping[str, Any]) -> Source:
         wsgi=options["wsgi"],
         asgi=options["asgi"],
         path=options["path"],
-        tac=options["tac"],
-        script=options["script"],
+        tac=options["python"],
+        script=options["resource_script"],
         user_dirs="public_html" if options["user_dirs"] else None,
         factory=options["factory"],
         mounts=options["mounts"],
         cgi=options["cgi"],
-        cgi_bins=options["cgi_bins"],
+        cgi_bins=options["cgi_bin"],
         vhosts=options["vhosts"],
     )
 
@@ -231,14 +193,14 @@ def settings_of(
         timeouts={"keep_alive": given["keep_alive"]} if "keep_alive" in given else {},
         access_log=access_log,
         sessions=options["sessions"],
-        trusted_proxies=options["trusted_proxies"],
+        trusted_proxies=options["forwarded_allow_ips"],
         htpasswd=options["htpasswd"],
         forward_auth=options["forward_auth"],
         healthz=options["healthz"] or (DEFAULT_HEALTH_PATH if options["health"] else None),
         readyz=options["readyz"] or (DEFAULT_READY_PATH if options["health"] else None),
         scripts=Scripts(
-            interpreters=options["cgi_interpreters"],
-            variables=options["cgi_variables"],
+            interpreters=options["cgi_interpreter"],
+            variables=options["cgi_env"],
             user=options["cgi_user"],
             timeout=options["cgi_timeout"],
             processes=options["cgi_processes"],
@@ -268,10 +230,10 @@ def endpoints_of(given: Mapping[str, Any]) -> list[Endpoint]:
     """The addresses that were given; none when none was."""
     endpoints: list[Endpoint] = list(given.get("listen", ()))
     if "host" in given or "port" in given:
-        host = given.get("host", _default("host")).strip("[]")
+        host = given.get("host", DEFAULT_HOST).strip("[]")
         if not host:  # an empty variable of a script shall not open every interface
             raise ConfigProblem("expected an address for --host, got ''")
-        endpoints.append(TCPEndpoint(host, given.get("port", int(_default("port")))))
+        endpoints.append(TCPEndpoint(host, given.get("port", DEFAULT_PORT)))
     if not endpoints and given.get("personal"):
         endpoints.append(personal_endpoint())
     return endpoints
@@ -317,10 +279,6 @@ def secure(application: Application, settings: TLSSettings | None) -> None:
         replace(binding, endpoints=tuple(with_tls(each, settings) for each in binding.endpoints))
         for binding in application.bindings
     ]
-
-
-def _default(name: str) -> str:
-    return str(next(each.default for each in PARAMETERS if each.name == name))
 
 
 def open_access_log(

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import with_tls
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.service.server import as_endpoints
 
 if TYPE_CHECKING:

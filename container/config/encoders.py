@@ -6,10 +6,12 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Final
 
-from container.config.importer import ImportProblem, nearest_name
-from container.config.mounts import ConfigProblem
+from container.config.importer import ImportProblem
+from container.config.problems import ConfigProblem, nearest_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from container.message.encoding import Encoder
 
 GROUP: Final = "container.encoders"
@@ -34,6 +36,16 @@ def parse_encoders(text: str) -> tuple[Encoder, ...]:
             raise ConfigProblem(f"expected {name!r} once, got it twice in {text!r}")
         found[name] = _make(name, level if colon else None)
     return tuple(found.values())
+
+
+def spell_encoders(encoders: Iterable[Encoder]) -> list[str]:
+    """What `parse_encoders` makes encoders of, each of them; levels only where they are not the usual ones."""
+    spelt = []
+    for each in encoders:
+        level = getattr(each, "level", None)
+        usual = level is None or getattr(type(each)(), "level", None) == level
+        spelt.append(each.name if usual else f"{each.name}:{level}")
+    return spelt
 
 
 def _make(name: str, level: str | None) -> Encoder:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.message.authority import HostPattern
 from container.message.networks import Networks
 from container.tree.forwarded import Forwarded

@@ -10,7 +10,6 @@ code raised, and `format_user_traceback(problem.cause)` shows where.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import pkgutil
@@ -19,8 +18,10 @@ import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from container.config.problems import nearest_name
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
 DEFAULT_NAMES = ("application", "app")
@@ -95,12 +96,6 @@ def first_line(error: BaseException) -> str:
         theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
         place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """The end of a message: the known name that may have been meant, or nothing."""
-    close = difflib.get_close_matches(name, sorted(known), 1)
-    return f' (did you mean "{close[0]}"?)' if close else ""
 
 
 def failure(what: str, cause: BaseException) -> ImportProblem:

@@ -12,9 +12,9 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from container.config.gateways import host_directory
-from container.config.importer import ImportProblem, check_callable, import_object, nearest_name
-from container.config.mounts import ConfigProblem
+from container.config.importer import ImportProblem, check_callable, import_object
 from container.config.objects import as_resource, asgi, handler_resource, wsgi
+from container.config.problems import ConfigProblem, nearest_name
 from container.config.scripts import processors_of, scripts_at
 from container.config.tac import load_tac
 from container.config.users import user_directories

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from container.config.problems import ConfigProblem
 from container.message.response import Response
 from container.tree.resource import Resource
 
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from container.message.request import Request
-
-
-class ConfigProblem(ValueError):
-    """Options that cannot be understood, or not together. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)

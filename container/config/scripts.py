@@ -11,7 +11,8 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from container.config.mounts import ConfigProblem, Mount
+from container.config.mounts import Mount
+from container.config.problems import ConfigProblem
 from container.tree.resource import Resource
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import os
 import sys
 from types import ModuleType
 
-from container.config.importer import ImportProblem, ensure_cwd_importable, first_line, nearest_name
+from container.config.importer import ImportProblem, ensure_cwd_importable, first_line
+from container.config.problems import nearest_name
 
 VARIABLE = "application"
 MODULE_NAME = "container.tac"  # not "__main__": the last lines of a script that can also be run stay asleep

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from container.channel.endpoints import UnixEndpoint
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 
 if TYPE_CHECKING:
     from container.config.settings import Settings

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 import container
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
 from container.cli import main as cli
-from container.cli import options
+from container.cli.options import COMMAND, texts_of
 from container.config.kinds import KINDS
+from container.config.layers import from_texts, merge
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ MISTAKES = [
     (2, ["--port"], "expected a value for --port, got none"),
     (2, ["--factory=1"], "expected no value for --factory, got one"),
     (2, ["--port=x"], "expected a number from 0 to 65535 for --port, got 'x'"),
-    (2, ["--host="], "expected an address for --host, got ''"),
+    (2, ["--host="], "expected HOST for --host, got ''"),
     (2, ["--port=65536"], "expected a number from 0 to 65535 for --port, got '65536'"),
     (2, ["--threads=-1"], "expected a number from 0 to 10000 for --threads, got '-1'"),
     (2, ["--max-body=ten"], "expected a size such as 10M for --limit-request-body, got 'ten'"),
@@ -174,66 +174,10 @@ def test_version_and_help(here: Path) -> None:
         assert words in " ".join(shown.stdout.split())
 
 
-# Texts and what they mean.
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("8190", 8190), ("16K", 16384), ("10M", 10 << 20), ("2g", 2 << 30), ("1MiB", 1 << 20), ("5kb", 5120)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert options.parse_size(text, "--x") == size
-
-
-@pytest.mark.parametrize("size", [0, 1, 8190, 16384, 10 << 20, 2 << 30])
-def test_a_size_is_spelt_as_it_is_read(size: int) -> None:
-    assert options.parse_size(options.spell_size(size), "--x") == size
-    assert options.spell_size(None) == "off"
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1.5M", "10X", "M", "1 M", "9" * 16, "1MM"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a size such as 10M for --x, got '"):
-        options.parse_size(text, "--x")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("30", 30), ("0.5", 0.5), ("500ms", 0.5), ("5m", 300), ("1h", 3600), ("2d", 172800), ("7s", 7)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert options.parse_duration(text, "--x") == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1w", "m", "1 s", "inf", "nan", "1e3"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a duration such as 30, 500ms or 5m for --x"):
-        options.parse_duration(text, "--x")
-
-
-def test_off_and_zero_lift_a_limit() -> None:
-    assert options.parse_timeout("off", "--x") is options.parse_timeout("0", "--x") is None
-    assert options.parse_timeout("0s", "--x") is None
-    assert options.parse_body_size("off", "--x") is options.parse_body_size("0", "--x") is None
-    assert options.parse_body_size("1K", "--x") == 1024
-
-
-def test_a_header_is_split_at_its_first_colon() -> None:
-    assert options.parse_header("X: a: b ", "--x") == ("X", "a: b")
-    assert options.parse_header("X:", "--x") == ("X", "")
-
-
-@pytest.mark.parametrize("text", ["Transfer-Encoding: chunked", "Content-Length: 3", "X: \u20ac", ": x", "X"])
-def test_headers_nobody_may_add(text: str) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        options.parse_header(text, "--x")
-
-
 def parsed(*arguments: str) -> tuple[dict[str, object], dict[str, object]]:
-    context = cli.COMMAND.make_context("container", list(arguments))
-    explicit = click.core.ParameterSource.COMMANDLINE
-    given = [name for name in context.params if context.get_parameter_source(name) is explicit]
-    return context.params, {name: context.params[name] for name in given}
+    context = COMMAND.make_context("container", list(arguments))
+    configuration = merge([from_texts(texts_of(context))])
+    return dict(configuration.values), dict(configuration.given)
 
 
 def test_addresses_that_were_given() -> None:

@@ -12,7 +12,7 @@ from container.config import encoders as module
 from container.config.build import build
 from container.config.encoders import parse_encoders
 from container.config.importer import ImportProblem
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.encoders import brotli
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container.config.build import build
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.testing import Client
 from container.tree.site import Site

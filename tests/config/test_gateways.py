@@ -12,7 +12,7 @@ from container.config.build import build
 from container.config.gateways import parse_hosts, parse_proxies
 from container.config.importer import ImportProblem
 from container.config.kinds import resource_of
-from container.config.mounts import ConfigProblem
+from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.resources.vhost import HostDirectory, VirtualHosts
 from container.service.application import Application

@@ -1,0 +1,25 @@
+"""All options, each once: the one table that every spelling is made from.
+
+A new option is an entry in the file of its topic; `configuration.values` then has it under its field.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from container.config.options.addresses import ADDRESSES, TLS
+from container.config.options.answers import ANSWERS
+from container.config.options.applications import APPLICATIONS
+from container.config.options.content import CONTENT, FILES, SCRIPTS
+from container.config.options.logs import LOGS
+from container.config.options.option import Option, Section
+from container.config.options.process import PROCESS, WORKERS
+from container.config.options.requests import REQUESTS
+
+SECTIONS: Final = (
+    CONTENT, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS, LOGS, PROCESS, WORKERS,
+)  # fmt: skip
+# By the name of the value.
+OPTIONS: Final[dict[str, Option]] = {each.field: each for section in SECTIONS for each in section.options}
+
+__all__ = ["OPTIONS", "SECTIONS", "Option", "Section"]

@@ -1,0 +1,80 @@
+"""Where it is served: addresses, and TLS for all of them."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from container.channel.certificates import parse_minimum
+from container.channel.endpoints import Endpoint, parse_endpoint
+from container.config.options.option import Section, option, switch
+from container.config.values import Choice, Number, Spelt, Text
+from container.service.server import DEFAULT_ADDRESS
+
+DEFAULT_HOST, _, _port = DEFAULT_ADDRESS.partition(":")
+DEFAULT_PORT: Final = int(_port)
+
+
+def _endpoint(text: str, name: str) -> Endpoint:
+    return parse_endpoint(text)
+
+
+def _tls_version(text: str, name: str) -> ssl.TLSVersion:
+    try:
+        return parse_minimum(text)
+    except ValueError:
+        raise ValueError(f"expected 1.2 or 1.3 for {name}, got {text!r}") from None
+
+
+def _spell_version(version: ssl.TLSVersion) -> str:
+    return "1.3" if version is ssl.TLSVersion.TLSv1_3 else "1.2"
+
+
+ADDRESSES: Final = Section(
+    "Addresses",
+    (
+        option(
+            "--listen", "-b", "--bind", many=True, type=Spelt("ADDRESS", _endpoint, spaced=True),
+            help="Where to listen: 8080, 127.0.0.1:8080, [::1]:8080, tcp:8080:interface=127.0.0.1, "
+            "unix:/run/app.sock:mode=660, tls:443:cert=FILE:key=FILE, systemd:NAME, fd:3 or haproxy:ADDRESS. "
+            "A port alone means every interface. Repeatable.",
+        ),
+        option("--host", type=Text("HOST"), default=DEFAULT_HOST, help="Listen on this address."),
+        option(
+            "--port", type=Number(0, 65535), default=DEFAULT_PORT,
+            help="Listen on this port; 0 lets the system choose.",
+        ),
+        switch(
+            "--personal",
+            help="Listen where the central server of this machine looks for the server of each user: on "
+            "~/.container-web-service, open to it and to you only. --listen, --host and --port replace that.",
+        ),
+    ),
+)  # fmt: skip
+
+TLS: Final = Section(
+    "TLS",
+    (
+        option(
+            "--ssl-certfile", "--tls-cert", "--certfile", type=Text("FILE"),
+            help="Speak TLS at every address: the certificate, with its chain, as PEM.",
+        ),
+        option(
+            "--ssl-keyfile", "--tls-key", "--keyfile", type=Text("FILE"),
+            help="Its key, unless it is in the same file.",
+        ),
+        option(
+            "--ssl-ca-certs", "--ca-certs", type=Text("FILE"),
+            help="Who may have issued the certificates of clients, which have to have one then.",
+        ),
+        option(
+            "--ssl-client", type=Choice(("none", "optional", "required")),
+            help="Whether clients have to have a certificate: none, optional, required.",
+        ),
+        option(
+            "--ssl-min-version", type=Spelt("VERSION", _tls_version, _spell_version), default=ssl.TLSVersion.TLSv1_2,
+            help="The lowest version of TLS: 1.2 or 1.3.",
+        ),
+        option("--ssl-ciphers", "--ciphers", type=Text("LIST"), help="Ciphers of TLS 1.2, as OpenSSL spells them."),
+    ),
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""What is around all answers: fields, codings, sessions, passwords, health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from container.config.encoders import parse_encoders, spell_encoders
+from container.config.options.option import Section, option, switch
+from container.config.values import HeaderField, Spelt, Text
+from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
+
+if TYPE_CHECKING:
+    from container.message.encoding import Encoder
+
+
+def _encoders(text: str, name: str) -> tuple[Encoder, ...]:
+    return parse_encoders(text)
+
+
+ANSWERS: Final = Section(
+    "Answers",
+    (
+        option(
+            "--header", "--add-header", key="headers", many=True, type=HeaderField(),
+            help="Add a field to every answer. Repeatable.",
+        ),
+        option(
+            "--compress", type=Spelt("NAME[:LEVEL],...", _encoders, spell_encoders, joint=","),
+            help="Encode answers for clients that take it: zstd, br, gzip, deflate, those preferred first.",
+        ),
+        option(
+            "--sessions", type=Text("STORE"),
+            help="Keep sessions for what is served: memory, sqlite:FILE or redis://HOST:PORT/DATABASE.",
+        ),
+        option(
+            "--htpasswd", type=Text("FILE"),
+            help="Let only those in whom a file of htpasswd knows, by Basic authentication.",
+        ),
+        option(
+            "--forward-auth", type=Text("URL"),
+            help="Let only those in of whom the server at URL says so; it is asked before each request.",
+        ),
+        switch("--health", help=f"Answer {DEFAULT_HEALTH_PATH} and {DEFAULT_READY_PATH}."),
+        option("--healthz", type=Text("PATH"), help="Answer 200 here while the process lives."),
+        option("--readyz", type=Text("PATH"), help="Answer 200 here until the process begins to stop, then 503."),
+        switch("--server-header", default=True, help="Send a Server field."),
+        switch("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),
+    ),
+)  # fmt: skip

@@ -1,0 +1,92 @@
+"""What is served: roots, mounts, files, scripts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from container.config.options.option import Section, option, switch
+from container.config.scripts import Scripts
+from container.config.settings import Settings
+from container.config.values import Duration, Number, Text
+
+_settings, _scripts = Settings(), Scripts()
+_NAME: Final = Text("NAME")
+
+CONTENT: Final = Section(
+    "What is served",
+    (
+        option("--wsgi", type=_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
+        option("--asgi", type=_NAME, help="Serve an ASGI application."),
+        switch("--factory", help="APP, --wsgi or --asgi names a function that returns the application."),
+        option("--path", type=Text("DIR"), help="Serve the files of a directory, or a single file."),
+        option(
+            "-y", "--python", type=Text("FILE"),
+            help="Serve what a .tac file binds to `application`, at its own addresses unless one is given here.",
+        ),
+        option(
+            "--resource-script", type=Text("FILE"),
+            help="Serve what a Python script binds to `resource`, run for each request; of a directory, each file.",
+        ),
+        switch("--user-dirs", help="Serve ~/public_html of every user of this machine at /~user/ and /user/."),
+        option(
+            "--mount", key="mounts", many=True, type=Text("/PREFIX=KIND:ARG"),
+            help="Mount a further thing, in front of the root. KIND is one of {kinds}; what a module:name without a "
+            "KIND leads to is found out. Repeatable.",
+        ),
+        option(
+            "--vhost", key="vhosts", many=True, type=Text("NAME=KIND:ARG"),
+            help="Serve a thing of its own for a host, such as a.example=path:a, *.b.example=b:app or "
+            "c.example:8443=c:app; the rest is for all other hosts, without any they are answered 421. Repeatable.",
+        ),
+    ),
+)  # fmt: skip
+
+FILES: Final = Section(
+    "Files",
+    (
+        option(
+            "--index", many=True, type=Text("NAME"), default=_settings.index,
+            help="What to answer for a directory instead of a listing; the first that is there. Repeatable.",
+        ),
+        switch("--listing", default=True, help="Show directories of --path that have no index."),
+        switch(
+            "--scripts", help="Run .cgi, .php, .rpy and .epy scripts below --path, and send .asis files as they are."
+        ),
+    ),
+)  # fmt: skip
+
+SCRIPTS: Final = Section(
+    "CGI scripts",
+    (
+        option(
+            "--cgi", type=Text("DIR"),
+            help="Serve the files of a directory, and run the CGI scripts in its cgi-bin and htbin.",
+        ),
+        option(
+            "--cgi-bin", many=True, type=Text("/PREFIX[=DIR]"),
+            help="Run the CGI scripts of a directory, of the same name below that of --path unless given. Repeatable.",
+        ),
+        option(
+            "--cgi-interpreter", many=True, type=Text(".EXT=PROGRAM"),
+            help="What runs scripts of an extension, such as .php=php-cgi. Repeatable.",
+        ),
+        option(
+            "--cgi-env", many=True, type=Text("NAME[=VALUE]"),
+            help="A variable for CGI scripts, or one of this environment to pass on. Repeatable.",
+        ),
+        option(
+            "--cgi-user", type=Text("USER[:GROUP]"),
+            help="Whose rights CGI scripts have; nobody's when started as root.",
+        ),
+        option(
+            "--cgi-timeout", type=Duration(off=True), default=_scripts.timeout,
+            help="How long a CGI script may be silent, else 504.",
+        ),
+        option(
+            "--cgi-processes", type=Number(1, 10_000), default=_scripts.processes,
+            help="CGI scripts that run at a time; further requests wait.",
+        ),
+        switch("--cgi-session", help="Tell CGI scripts the id and user of the visitor's session."),
+        switch("--cgi-warm", help="Run CGI scripts in Python in copies of an interpreter that has started already."),
+    ),
+)  # fmt: skip
