@@ -7,7 +7,6 @@ signal cut the stop short.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import sys
@@ -19,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from container.channel.certificates import TLSSettings
-from container.channel.endpoints import Endpoint, EndpointError, TCPEndpoint, plain_endpoint, with_tls
+from container.channel.endpoints import (
+    Endpoint,
+    EndpointError,
+    TCPEndpoint,
+    is_loopback,
+    plain_endpoint,
+    with_tls,
+)
 from container.cli.options import COMMAND, texts_of, usage_line
 from container.cli.processes import run_processes, wants_arbiter
 from container.config.build import build
@@ -33,10 +39,10 @@ from container.config.users import personal_endpoint
 from container.message.limits import Limits
 from container.message.websocket import WebSocketOptions
 from container.service.logs import LogFile, complain, configure_logging, revive_loggers
-from container.service.loop import STOP_SIGNALS, LoopProblem, run
+from container.service.loop import EXIT_NOT_LOADED, EXIT_USAGE, STOP_SIGNALS, LoopProblem, run
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
-from container.service.reload import ReloadProblem
+from container.service.reload import NotLoaded, ReloadProblem
 from container.tree.accesslog import AccessLog, Formatter, JSONFormatter, VirtualHostFormatter
 from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 from container.tree.site import Site
@@ -57,8 +63,6 @@ PROBLEMS: Final = (
     ReloadProblem,
 )
 
-EXIT_USAGE: Final = 2
-EXIT_NOT_LOADED: Final = 4
 EXIT_INTERRUPTED: Final = 130
 # What the application's own threads and exit functions get once everything is stopped.
 EXIT_TIMEOUT_S: Final = 5.0
@@ -141,7 +145,9 @@ def _load_or_exit(load: Callable[[], Application]) -> Application:
     try:
         return load()
     except (*PROBLEMS, KeyboardInterrupt) as problem:
-        raise SystemExit(report(problem)) from problem
+        cause = problem.cause if isinstance(problem, ImportProblem) else None
+        text = f"{problem}\n" if cause is None else format_user_traceback(cause)
+        raise NotLoaded(report(problem), text) from problem
 
 
 def source_of(options: Mapping[str, Any]) -> Source:
@@ -326,13 +332,7 @@ def warn_of_tracebacks(application: Application) -> None:
 
 def is_exposed(endpoint: Endpoint) -> bool:
     """Can other machines reach this address?"""
-    endpoint = plain_endpoint(endpoint)
-    if not isinstance(endpoint, TCPEndpoint) or endpoint.host == "localhost":
-        return False
-    try:
-        return endpoint.host is None or not ipaddress.ip_address(endpoint.host).is_loopback
-    except ValueError:  # a name
-        return True
+    return isinstance(plain_endpoint(endpoint), TCPEndpoint) and not is_loopback(endpoint)
 
 
 def _close_output() -> None:

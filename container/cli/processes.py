@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import with_tls
 from container.config.problems import ConfigProblem
+from container.service.reload import Watch, check_reload
 from container.service.server import as_endpoints
 
 if TYPE_CHECKING:
@@ -50,10 +51,6 @@ def run_processes(
     from container.service.daemon import daemonize
     from container.service.workers import WorkerSettings, is_successor, run_workers
 
-    if options["reload"]:
-        from container.service.reload import check_reload
-
-        check_reload()
     pidfile = os.path.abspath(options["pidfile"]) if options["pidfile"] else None
     verdict = daemonize() if options["daemon"] and not is_successor() else None
     settings = WorkerSettings(
@@ -72,7 +69,7 @@ def run_processes(
         daemon=options["daemon"],
         directory=directory,
         privileges=privileges,
-        reload=options["reload"],
+        watch=watch_of(options, source),
         on_serving=(lambda: verdict.tell(0)) if verdict is not None else (lambda: None),
     )
     names_addresses = source.app is not None or source.tac is not None
@@ -84,3 +81,23 @@ def run_processes(
     if verdict is not None:
         verdict.tell(code)
     return code
+
+
+def watch_of(options: Mapping[str, Any], source: Source) -> Watch | None:
+    """What to look at with --reload; None without."""
+    if not options["reload"]:
+        return None
+    check_reload()
+    directories = options["reload_dir"] or (
+        ".",
+        *([os.path.dirname(source.tac) or "."] if source.tac else ()),
+    )
+    watch = Watch(
+        directories=directories,
+        include=options["reload_include"],
+        exclude=options["reload_exclude"],
+        files=[os.path.abspath(each) for each in options["reload_extra_file"]],
+        quiet=options["reload_delay"],
+    )
+    watch.check()
+    return watch

@@ -52,7 +52,9 @@ FORCED_STOP_S: Final = 5.0
 
 EXIT_STOPPED: Final = 0
 EXIT_ERROR: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_START_FAILED: Final = 3
+EXIT_NOT_LOADED: Final = 4
 
 
 def run(
@@ -136,6 +138,8 @@ class Life:
         self._privileges = privileges
         self._pidfile = pidfile
         self._notifier = notifier or Notifier({})
+        # What a service or resource raised instead of starting.
+        self.failure: BaseException | None = None
 
     def close(self) -> None:
         self._notifier.close()
@@ -149,7 +153,7 @@ class Life:
             complain(str(error))
             return EXIT_ERROR
         except Exception as error:  # noqa: BLE001  # a service's own code
-            return _failed(error)
+            return self._failed(error)
         starting = await self._unless(self._signals.asked, self._start())
         if not starting.done():
             starting.cancel()
@@ -159,7 +163,7 @@ class Life:
                 return EXIT_STOPPED
         if (failure := starting.exception()) is not None:
             self._server.close_sockets()
-            return _failed(failure)
+            return self._failed(failure)
         freeze_memory()
         self._on_serving()
         fairness = FairSwitching(asyncio.get_running_loop())
@@ -175,6 +179,13 @@ class Life:
         self._server.cut()
         await asyncio.wait({stopping}, timeout=FORCED_STOP_S)
         return self._signals.exit_code
+
+    def _failed(self, error: BaseException) -> int:
+        self.failure = error
+        traceback.print_exception(error)
+        text = str(error).partition("\n")[0]
+        complain(f"start failed: {type(error).__name__}" + (f": {text}" if text else ""))
+        return EXIT_START_FAILED
 
     def _open(self) -> None:
         """What needs the rights the process was started with; then they are given up."""
@@ -264,13 +275,6 @@ def count_threads(sites: Iterable[Site]) -> int:
         if not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
             pools[pool] = getattr(pool, "threads", 0)
     return sum(pools.values())
-
-
-def _failed(error: BaseException) -> int:
-    traceback.print_exception(error)
-    text = str(error).partition("\n")[0]
-    complain(f"start failed: {type(error).__name__}" + (f": {text}" if text else ""))
-    return EXIT_START_FAILED
 
 
 class LoopProblem(ValueError):

@@ -108,15 +108,10 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._born = time.monotonic()
         self._lifetime = self.max_lifetime and self.max_lifetime * random.uniform(0.9, 1.0)
         self._beat = min(BEAT_S, self.timeout / 2) if self.timeout else BEAT_S
-        self.server = Server(
-            [(as_site(each.site), as_endpoints(each.endpoints)) for each in self.application.bindings],
-            server_name=self.server_name,
-        )
-        self._prepare_sites()
         _, factory = choose_loop(self.loop_name)
         with asyncio.Runner(loop_factory=factory) as runner:
             try:
-                self.server.adopt(self.shared_sockets())
+                self._prepare_server()
                 self._give_heartbeat()
             except ListenError as error:
                 complain(str(error))
@@ -142,7 +137,21 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self._pulse(loop)
         if not self.alive:  # told to end while the application was being imported
             self.signals.end()
-        life = Life(
+        life = self._begin_life()
+        code = await life.live()
+        if life.failure is not None and (other := self.stand_in(life.failure)) is not None:
+            self.application = other
+            self.privileges = None  # they have been given up
+            self._prepare_server()
+            code = await self._begin_life().live()
+        return code
+
+    def stand_in(self, failure: BaseException) -> Application | None:
+        """What to serve instead of an application that has not started; None: nothing, this process ends."""
+        return None
+
+    def _begin_life(self) -> Life:
+        return Life(
             self.application,
             self.server,
             self.signals,
@@ -151,7 +160,14 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             on_serving=self.serving,
             privileges=self.privileges,
         )
-        return await life.live()
+
+    def _prepare_server(self) -> None:
+        self.server = Server(
+            [(as_site(each.site), as_endpoints(each.endpoints)) for each in self.application.bindings],
+            server_name=self.server_name,
+        )
+        self._prepare_sites()
+        self.server.adopt(self.shared_sockets())
 
     def _prepare_sites(self) -> None:
         several = self.workers() > 1

@@ -5,6 +5,7 @@ They show what went wrong in a sentence and nothing of the inside, unless traceb
 
 import traceback
 from html import escape
+from typing import Final
 
 from container.message.negotiation import preferred_type
 from container.message.request import Request
@@ -18,19 +19,31 @@ _DETAILS = {
     503: "The server is busy. Please try again in a moment.",
 }
 
-_PAGE = """<!doctype html>
+# What every page of the server looks like: light or dark as the reader has it, nothing from elsewhere.
+STYLE: Final = """
+:root { color-scheme: light dark; }
+body { font: 1rem/1.55 system-ui, sans-serif; margin: 14vh auto 4rem; max-width: 42rem; padding: 0 1.25rem; }
+h1 { font-size: 1.6rem; line-height: 1.25; font-weight: 650; }
+small { color: #8a8f98; font-size: .9rem; font-weight: 400; font-variant-numeric: tabular-nums; }
+pre { font-size: .875rem; overflow: auto; padding: 1rem; background: #8881; border-radius: .5rem; }
+"""
+_PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>{status} - {title}</title>
-<style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 40rem; padding: 0 1rem; }}
-pre {{ overflow: auto; padding: 1rem; background: #f4f4f4; color: #222; }}
-</style>
-<h1>{title}</h1>
+<style>{style}</style>
+<main>
+<h1><small>{status}</small><br>{title}</h1>
 <p>{detail}</p>
-{extra}</html>
+{extra}</main>
+</html>
 """
+
+
+def page(status: int, title: str, detail: str, *, extra: str = "") -> str:
+    """The HTML that tells of `status`. Title and detail are text, `extra` is markup."""
+    return _PAGE.format(status=status, title=escape(title), detail=escape(detail), extra=extra, style=STYLE)
 
 
 def error_page(status: int, detail: str = "", *, title: str = "", request: Request | None = None) -> Response:
@@ -42,20 +55,14 @@ def error_page(status: int, detail: str = "", *, title: str = "", request: Reque
         response = Response.json(problem, status)
         response.headers.set("Content-Type", "application/problem+json")
         return response
-    page = _PAGE.format(status=status, title=escape(title), detail=escape(detail), extra="")
-    return Response(page, status, content_type=HTML)
+    return Response(page(status, title, detail), status, content_type=HTML)
 
 
 def traceback_page(error: BaseException) -> Response:
     """The 500 page of a site under development: the whole traceback, escaped."""
     text = "".join(traceback.format_exception(error))
-    page = _PAGE.format(
-        status=500,
-        title="Internal Server Error",
-        detail=escape(str(error)),
-        extra=f"<pre>{escape(text)}</pre>\n",
-    )
-    return Response(page, 500, content_type=HTML)
+    extra = f"<pre>{escape(text)}</pre>\n"
+    return Response(page(500, "Internal Server Error", str(error), extra=extra), 500, content_type=HTML)
 
 
 def prefers_json(request: Request) -> bool:

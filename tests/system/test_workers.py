@@ -376,22 +376,6 @@ def test_nothing_is_written_where_nobody_asked(start: Any, app: Path) -> None:
     assert list(nowhere.iterdir()) == []
 
 
-def test_a_changed_file_is_served_without_a_refused_connection(start: Any, app: Path) -> None:
-    """WS-25: the socket stays open: browsers wait."""
-    running = start("app:application", "--bind", "127.0.0.1:0", "--reload", "--no-access-log")
-    assert running.fetch().body.startswith(b"1 ")
-    change(app, "2")
-    until(lambda: _touch(app) and running.fetch().body.startswith(b"2 "), "the second version")
-    assert running.stop() == 0
-
-
-def _touch(app: Path) -> bool:
-    """The watcher may not watch yet: change the file again."""
-    (app / "app.py").write_text(f"{APP}# {time.monotonic()}\n")
-    time.sleep(0.5)
-    return True
-
-
 @pytest.mark.soak
 def test_a_hundred_reloads_lose_no_request(workers: Any, app: Path) -> None:
     """LC-04."""

@@ -17,6 +17,7 @@ from container.channel.endpoints.base import (
 from container.channel.endpoints.fd import FDEndpoint
 from container.channel.endpoints.grammar import Arguments, parse_endpoint, register
 from container.channel.endpoints.haproxy import ProxiedEndpoint
+from container.channel.endpoints.reach import is_loopback, is_loopback_host
 from container.channel.endpoints.systemd import SystemdEndpoint
 from container.channel.endpoints.tcp import TCPEndpoint
 from container.channel.endpoints.tls import TLSEndpoint, layers_of, plain_endpoint, prepare_endpoint, with_tls
@@ -37,6 +38,8 @@ __all__ = [
     "UnixEndpoint",
     "adopt_socket",
     "describe_socket",
+    "is_loopback",
+    "is_loopback_host",
     "layers_of",
     "listen_all",
     "parse_endpoint",

@@ -11,6 +11,7 @@ from container.config.options.addresses import ADDRESSES, TLS
 from container.config.options.answers import ANSWERS
 from container.config.options.applications import APPLICATIONS
 from container.config.options.content import CONTENT, FILES, SCRIPTS
+from container.config.options.development import DEVELOPMENT
 from container.config.options.logs import LOGS
 from container.config.options.option import Option, Section
 from container.config.options.process import PROCESS, WORKERS
@@ -18,6 +19,7 @@ from container.config.options.requests import REQUESTS
 
 SECTIONS: Final = (
     CONTENT, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS, LOGS, PROCESS, WORKERS,
+    DEVELOPMENT,
 )  # fmt: skip
 # By the name of the value.
 OPTIONS: Final[dict[str, Option]] = {each.field: each for section in SECTIONS for each in section.options}

@@ -44,6 +44,5 @@ ANSWERS: Final = Section(
         option("--healthz", type=Text("PATH"), help="Answer 200 here while the process lives."),
         option("--readyz", type=Text("PATH"), help="Answer 200 here until the process begins to stop, then 503."),
         switch("--server-header", default=True, help="Send a Server field."),
-        switch("--display-tracebacks", help="Show the traceback of an error to the client. For development only."),
     ),
 )  # fmt: skip

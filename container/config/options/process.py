@@ -71,7 +71,6 @@ WORKERS: Final = Section(
             help="Kill a worker whose event loop is blocked for so many seconds; 0: never. See --request-timeout.",
         ),
         switch("--daemon", "-D", help="Go into the background; the exit code tells whether it serves."),
-        switch("--reload", help="Start anew when source files change. For development only."),
         option(
             "--proc-name", type=_NAME, default="container", help="The name in lists of processes (needs setproctitle).",
         ),

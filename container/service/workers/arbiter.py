@@ -52,7 +52,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self.settings = app.settings
         self.sockets = app.sockets
         self.WORKERS: dict[int, ArbitratedWorker] = {}
-        self.succession = Succession(self.WORKERS, is_hasty=app.settings.reload)
+        self.succession = Succession(self.WORKERS, is_hasty=app.settings.watch is not None)
         self.reexec_pid = 0
         self._is_up = False
         self._owner = os.getpid()
@@ -85,10 +85,8 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             raise
         self.LISTENERS = [sock for _, _, sock in self.sockets.sockets]
         self.init_signals()
-        if self.settings.reload:
-            from container.service.reload import watch_files
-
-            watch_files(lambda: self.SIG_QUEUE.put_nowait(signal.SIGHUP))
+        if self.settings.watch is not None:
+            self.settings.watch.start(lambda: self.SIG_QUEUE.put_nowait(signal.SIGHUP))
 
     def _up(self) -> None:
         """The first worker serves."""
@@ -174,7 +172,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         if worker.has_served:
             log.error("worker %s ended: %s%s", worker.pid, reason, " (out of memory?)" * (code == -9))
             return
-        if not self._is_up and not self.settings.reload:
+        if not self._is_up:
             if code <= 0:  # else it has said why
                 complain(f"start failed: the first worker ended: {reason}")
             raise HaltServer(None, code if code > 0 else EXIT_START_FAILED)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.config import Config
 
 from container.channel.endpoints import ListenError
-from container.service.logs import complain
-from container.service.loop import EXIT_ERROR, EXIT_START_FAILED, prepare_process
+from container.service.logs import complain, say
+from container.service.loop import EXIT_ERROR, EXIT_NOT_LOADED, EXIT_START_FAILED, prepare_process
 from container.service.pidfile import PidfileProblem
 from container.service.workers.arbiter import WorkersArbiter
 from container.service.workers.log import ArbiterLog
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from container.service.application import Application
+    from container.service.reload import Watch
     from container.service.workers.settings import WorkerSettings
     from container.service.workers.sockets import Endpoints
 
@@ -40,7 +42,7 @@ def run_workers(
     """
     prepare_process()
     if endpoints is None:
-        found = ask_for_endpoints(load)
+        found = ask_for_endpoints(load) if settings.watch is None else ask_again(load, settings.watch)
         if isinstance(found, int):
             return found
         endpoints = found
@@ -83,6 +85,20 @@ def ask_for_endpoints(load: Callable[[], Application]) -> Endpoints | int:
         return code if code > 0 else EXIT_START_FAILED
     endpoints: Endpoints = pickle.loads(said)
     return endpoints
+
+
+def ask_again(load: Callable[[], Application], watch: Watch) -> Endpoints | int:
+    """The same, after every change until the application can be loaded."""
+    changed = threading.Event()
+    watching = watch.start(changed.set)
+    try:
+        while (found := ask_for_endpoints(load)) == EXIT_NOT_LOADED:
+            say("container: waiting for a change")
+            changed.wait()
+            changed.clear()
+        return found
+    finally:
+        watching.stop()
 
 
 class Loader:

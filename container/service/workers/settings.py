@@ -11,6 +11,8 @@ from container.service.server import GRACEFUL_TIMEOUT_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from container.service.reload import Watch
+
 HEARTBEAT_TIMEOUT_S: Final = 30
 
 
@@ -37,7 +39,8 @@ class WorkerSettings:
     process_name: str = "container"
     pidfile: str | None = None
     daemon: bool = False
-    reload: bool = False
+    # What to look at, for development; None: at nothing.
+    watch: Watch | None = None
     # Where the command was started, and is by USR2; None: where it is.
     directory: str | None = None
     privileges: Privileges = field(default_factory=Privileges)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from typing import TYPE_CHECKING, Any
 
-from container.service.logs import complain
-from container.service.loop import EXIT_START_FAILED
+from container.service.logs import complain, say
+from container.service.loop import EXIT_START_FAILED, EXIT_USAGE
 from container.service.notify import set_title
+from container.service.reload import NotLoaded, stand_in
 from container.service.worker import RETIRING, ServingWorker
 
 if TYPE_CHECKING:
@@ -52,16 +54,35 @@ class ArbitratedWorker(ServingWorker):
             return RETIRING
 
     def load_application(self) -> Application:
+        try:
+            return self._load()
+        except NotLoaded as problem:
+            if self.app.settings.watch is None or problem.code == EXIT_USAGE:
+                raise
+            return self._instead(problem.text)
+
+    def _load(self) -> Application:
         application: Application = self.app.wsgi()
+        known = self.app.sockets.endpoints
         wanted = [tuple(each.endpoints) for each in application.bindings]
-        if len(wanted) != len(self.app.sockets.endpoints) or any(
-            len(new) != len(old) for new, old in zip(wanted, self.app.sockets.endpoints, strict=True)
-        ):
-            complain("expected the sites and addresses the service was started with, got others: restart it")
-            raise SystemExit(EXIT_START_FAILED)
-        if wanted != [tuple(each) for each in self.app.sockets.endpoints]:
+        if list(map(len, wanted)) != list(map(len, known)):
+            text = "expected the sites and addresses the service was started with, got others: restart it"
+            complain(text)
+            raise NotLoaded(EXIT_START_FAILED, text)
+        if wanted != [tuple(each) for each in known]:
             log.warning("addresses do not change before a restart")
         return application
+
+    # For development: what is wrong is shown until it is mended.
+
+    def stand_in(self, failure: BaseException) -> Application | None:
+        if self.app.settings.watch is None:
+            return None
+        return self._instead("".join(traceback.format_exception(failure)))
+
+    def _instead(self, text: str) -> Application:
+        say("container: waiting for a change")
+        return stand_in(text, self.app.sockets.endpoints)
 
     def shared_sockets(self) -> Iterable[tuple[int, int, socket.socket]]:
         sockets: list[tuple[int, int, socket.socket]] = self.app.sockets.sockets
