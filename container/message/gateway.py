@@ -88,8 +88,9 @@ def lines(fields: Iterable[RawField]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
-def forwarding_lines(request: Request, forwarding: Forwarding, *, appended: bool) -> bytes:
-    """What follows from head and mount point: scheme, host, port and prefix, as the client sees them."""
+def forwarding_lines(request: Request, forwarding: Forwarding, base: bytes = b"", *, appended: bool) -> bytes:
+    """What follows from head and mount point: scheme, host and port as the client sees them, and the prefix that
+    it sees and the upstream does not, below whose `base` the request is passed on."""
     if forwarding not in ("x", "both"):
         return b""
     host = request.host.encode("latin-1")
@@ -99,9 +100,19 @@ def forwarding_lines(request: Request, forwarding: Forwarding, *, appended: bool
         (b"X-Forwarded-Host", host),
         (b"X-Forwarded-Port", b"%d" % request.port),
     ]
-    if request.consumed:
-        said.append((b"X-Forwarded-Prefix", request.raw_path[: request.consumed]))
+    prefix = _cut_off(request.raw_path[: request.consumed], base)
+    if prefix:
+        said.append((b"X-Forwarded-Prefix", prefix))
     return lines(field for field in said if field[0].lower() not in there)
+
+
+def _cut_off(mount: bytes, base: bytes) -> bytes:
+    """The beginning of `mount` that is not in `base`: what both end with has been put back."""
+    ours, theirs = mount.split(b"/"), base.split(b"/")
+    while ours[-1] and ours[-1] == theirs[-1]:
+        ours.pop()
+        theirs.pop()
+    return b"/".join(ours)
 
 
 def client_lines(request: Request, forwarding: Forwarding, *, appended: bool) -> bytes:

@@ -119,6 +119,23 @@ def test_the_upstream_learns_of_the_client() -> None:
     assert values(seen, "via") == ["1.1 container"]
 
 
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("", ["/a/m"]),
+        ("/a/m", []),
+        ("/m/", ["/a"]),
+        ("/vhost/http/example.com/a/m", []),
+        ("/vhost/http/example.com/", ["/a/m"]),
+        ("/am", ["/a/m"]),
+    ],
+)
+def test_the_prefix_is_what_the_upstream_does_not_see(base: str, expected: list[str]) -> None:
+    """PX-01, VM-05: nothing counts twice where the paths are equal on both sides."""
+    seen = asyncio.run(asked(request("/a/m/x"), base, path="a/m"))
+    assert values(seen, "x-forwarded-prefix") == expected
+
+
 def test_what_a_client_claims_of_itself_is_thrown_away() -> None:
     """RQ-16: however it is spelt."""
     claims = (
@@ -211,6 +228,8 @@ def test_an_answer_keeps_its_fields_and_its_reason() -> None:
         ("/app", "/app/login", "/m/login"),
         ("/app", "/app", "/m"),
         ("/app", "/application", "/application"),
+        ("/app", "/m/app/login", "/m/login"),
+        ("/m", "/m/login", "/m/login"),
         ("/app", "/elsewhere", "/elsewhere"),
         ("", "http://127.0.0.1:PORT/x", "/m/x"),
         ("", "HTTP://127.0.0.1:PORT", "/m/"),

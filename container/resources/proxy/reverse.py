@@ -192,7 +192,9 @@ class ReverseProxy(Resource):
         check_hops(fields)
         own = [
             self._via,
-            forwarding_lines(request, self._forwarding, appended=self._trusts),
+            forwarding_lines(
+                request, self._forwarding, upstream.base.encode("latin-1"), appended=self._trusts
+            ),
             b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocols
             if (protocols := asked_protocols(request))
             else b"",

@@ -60,6 +60,8 @@ class Rewriting:
             return path
         if base and _lies_below(path, base):
             return mount + path[len(base) :] or "/"
+        if base and mount and _lies_below(path, mount + base):  # the base below what X-Forwarded-Prefix says
+            return mount + path[len(mount) + len(base) :]
         if base or (mount and _lies_below(path, mount)):
             return path
         return mount + path
