@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,17 +129,17 @@ class Running:
         self.process.stderr.close()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start the command in `cwd` (the test's directory) and wait until it serves on `addresses` addresses."""
+@contextmanager
+def starting(folder: Path) -> Iterator[Callable[..., Running]]:
+    """Start the command in `cwd` (`folder`), wait until it serves on `addresses` addresses; it ends with the block."""
     started: list[Running] = []
 
     def begin(*arguments: object, cwd: Path | None = None, addresses: int = 1, **variables: str) -> Running:
-        output = tmp_path / f"output-{len(started)}"
+        output = folder / f"output-{len(started)}"
         with output.open("w") as stdout:
             process = subprocess.Popen(
                 [*COMMAND, *map(str, arguments)],
-                cwd=cwd or tmp_path,
+                cwd=cwd or folder,
                 env=environment(**variables),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -151,9 +152,18 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             running.wait_for(" serving on ")
         return running
 
-    yield begin
-    for running in started:
-        running.end()
+    try:
+        yield begin
+    finally:
+        for running in started:
+            running.end()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """`starting` in the test's directory."""
+    with starting(tmp_path) as begin:
+        yield begin
 
 
 @pytest.fixture

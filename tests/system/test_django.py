@@ -88,7 +88,7 @@ def csrf_token(page: requests.Response) -> str:
 
 def sign_in(client: requests.Session, url: str, password: str = "admin") -> requests.Response:
     page = client.get(urljoin(url, "admin/"), timeout=PATIENCE_S)
-    assert page.url.endswith("/admin/login/?next=/admin/")
+    assert page.url.endswith(f"/admin/login/?next={urlsplit(url).path}admin/")
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": csrf_token(page)}
     return client.post(page.url, data=form, timeout=PATIENCE_S)
 
