@@ -1,7 +1,7 @@
-"""Responses that something on this machine has said or stored: files with their head, programs that speak HTTP.
+"""Responses that something on this machine has said or stored: scripts and responders, handlers, files with a head.
 
-Lines may end in LF alone, as such authors write them; everything else is read strictly (RFC 9112 4, 5, 7). The
-framing of the connection is whoever's sends the answer on: here it is only undone.
+Lines may end in LF alone, as such authors write them; everything else is read strictly (RFC 9112 4, 5, 7;
+RFC 3875 6). The framing of the connection is whoever's sends the answer on: here it is only undone.
 """
 
 import re
@@ -9,18 +9,25 @@ from typing import Final
 
 from container.message.body import Body
 from container.message.errors import ProtocolError
-from container.message.fields import TOKEN, Pair, list_tokens
+from container.message.fields import TOKEN, FieldBlock, Pair, encode_fields, list_tokens
 from container.message.limits import Limits
 from container.message.status import BODILESS
 from container.protocol.framing import ChunkedFraming
 
-_END: Final = re.compile(rb"\r?\n\r?\n")
+# The empty line that ends a head; one that comes first ends a head without fields.
+_END: Final = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _LINE: Final = re.compile(rb"\r?\n")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[0-9]\.[0-9] +([1-9][0-9]{2})(?: +([\t\x20-\x7e\x80-\xff]*))?")
 _STATUS: Final = re.compile(rb"([1-9][0-9]{2})(?: +([\t\x20-\x7e\x80-\xff]*))?")
 _UNLIMITED: Final = Limits(body=None)
-# The server says these itself.
-_OURS: Final = frozenset({b"server", b"date"})
+# Who the server is and what time it is, and the connection, are its own business.
+_OURS: Final = frozenset(
+    {b"server", b"date", b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"trailer"}
+)
+# Of those that matter most there is one (RFC 9110 5.3).
+_SINGLE: Final = frozenset({b"content-type", b"location"})
+# A path of this server.
+_LOCAL: Final = re.compile(r"/(?!/)[\x21-\x7e\x80-\xff]*")
 
 
 class BadAnswer(Exception):
@@ -30,11 +37,12 @@ class BadAnswer(Exception):
 class AnswerHead:
     """Status and fields of a response. `status` is 0 where nobody said one.
 
-    `fields` as text, without Content-Length, Transfer-Encoding, Server and Date; `length` is the
-    Content-Length or -1; `chunked` whether the content is.
+    `fields` as text, without Content-Length, Transfer-Encoding and what is the server's own; `length` is the
+    Content-Length or -1; `chunked` whether the content is. `local`: the path of this server that is to be
+    answered instead (RFC 3875 6.2.2), for gateways.
     """
 
-    __slots__ = ("chunked", "fields", "length", "reason", "status")
+    __slots__ = ("chunked", "fields", "length", "local", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -42,44 +50,78 @@ class AnswerHead:
         self.fields: list[Pair] = []
         self.length = -1
         self.chunked = False
+        self.local = b""
+
+    def block(self) -> FieldBlock:
+        """The fields and the length, as they go out. Raises ValueError for what must not."""
+        if self.length < 0:
+            return encode_fields(self.fields)
+        return encode_fields([*self.fields, ("Content-Length", str(self.length))])
+
+    def as_gateway(self) -> None:
+        """Nothing need be said of the status: a Location speaks for itself (RFC 3875 6.2, 6.3.3). One that is a
+        path and stands alone is not for the client; a Content-Type beside it says nothing."""
+        if self.status:
+            return
+        named = {name.lower(): value for name, value in self.fields}
+        location = named.get("location")
+        self.status = 200 if location is None else 302
+        if (
+            location is not None
+            and named.keys() <= {"location", "content-type"}
+            and _LOCAL.fullmatch(location)
+        ):
+            self.local = location.encode("latin-1")
 
 
-def split_head(data: bytes) -> tuple[bytes, bytes] | None:
-    """The lines of a head and what follows its empty line; None when that is not there."""
-    end = _END.search(data)
+def split_head(data: bytes, start: int = 0) -> tuple[bytes, bytes] | None:
+    """The lines of a head and what follows its empty line, which is not before `start`; None when there is none."""
+    end = _END.search(data, start)
     return None if end is None else (data[: end.start()], data[end.end() :])
 
 
 def parse_head(lines: bytes) -> AnswerHead:
     """A head that begins with a status line, or has a Status field, or neither. Raises BadAnswer."""
     head = AnswerHead()
+    if not lines:
+        return head
     first, *rest = _LINE.split(lines)
     if first.startswith(b"HTTP/"):
         _take_status(head, _STATUS_LINE.fullmatch(first.rstrip(b" \t")), first)
     else:
         rest.insert(0, first)
-    said = bool(head.status)
+    has_line = bool(head.status)
+    seen: set[bytes] = set()
     for line in rest:
         name, colon, value = line.partition(b":")
         value = value.strip(b" \t")
         lower = name.lower()
         if not colon or TOKEN.fullmatch(name) is None:
             raise BadAnswer(f'expected a field such as "Name: value", got {line[:100]!r}')
-        if lower == b"status" and not said:
+        if lower == b"status" and not has_line:
             if head.status:
                 raise BadAnswer("expected one Status, got two")
             _take_status(head, _STATUS.fullmatch(value), value)
-        elif lower == b"content-length":
-            if not value.isdigit() or len(value) > 19 or head.length not in (-1, int(value)):
-                raise BadAnswer(f"expected one Content-Length in digits, got {value[:100]!r}")
-            head.length = int(value)
-        elif lower == b"transfer-encoding":
-            if head.chunked or list_tokens([value]) != [b"chunked"]:
-                raise BadAnswer(f'expected "chunked" as Transfer-Encoding, got {value[:100]!r}')
-            head.chunked = True
+        elif lower in (b"content-length", b"transfer-encoding"):
+            _take_framing(head, lower, value)
         elif lower not in _OURS:
+            if lower in _SINGLE:
+                if lower in seen:
+                    raise BadAnswer(f"expected one {name.decode()}, got two")
+                seen.add(lower)
             head.fields.append((name.decode("latin-1"), value.decode("latin-1")))
     return head
+
+
+def _take_framing(head: AnswerHead, name: bytes, value: bytes) -> None:
+    if name == b"content-length":
+        if not value.isdigit() or len(value) > 19 or head.length not in (-1, int(value)):
+            raise BadAnswer(f"expected one Content-Length in digits, got {value[:100]!r}")
+        head.length = int(value)
+    else:
+        if head.chunked or list_tokens([value]) != [b"chunked"]:
+            raise BadAnswer(f'expected "chunked" as Transfer-Encoding, got {value[:100]!r}')
+        head.chunked = True
 
 
 def _take_status(head: AnswerHead, match: re.Match[bytes] | None, text: bytes) -> None:
@@ -127,8 +169,9 @@ class AnswerReader:
         What follows a complete response is left out.
         """
         while self.head is None:
+            before = len(self._held)
             self._held = held = self._held + data
-            parts = split_head(held)
+            parts = split_head(held, max(0, before - 3))
             if len(held if parts is None else parts[0]) > self._limit:
                 raise BadAnswer(f"expected a head of at most {self._limit} bytes")
             if parts is None:
@@ -145,6 +188,16 @@ class AnswerReader:
             self.complete = not self._left
         return data
 
+    @property
+    def held(self) -> bytes:
+        """What came without making a head."""
+        return self._held
+
+    def take_interim(self) -> list[AnswerHead]:
+        """The interim heads for the client since the last look: who was asked for content has it already."""
+        interim, self.interim = self.interim, []
+        return [head for head in interim if head.status != 100]
+
     def finish(self) -> None:
         """The stream has ended. Raises BadAnswer when the response has not."""
         if self.head is None:
@@ -159,8 +212,8 @@ class AnswerReader:
         self.complete = True
 
     def _begin(self, head: AnswerHead) -> None:
-        if not head.status and self._gateway:
-            head.status = 302 if any(name.lower() == "location" for name, _ in head.fields) else 200
+        if self._gateway:
+            head.as_gateway()
         if not head.status:
             raise BadAnswer('expected a status line such as "HTTP/1.1 200 OK"')
         if 100 <= head.status <= 199:

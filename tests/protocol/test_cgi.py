@@ -1,4 +1,4 @@
-"""CGI/1.1: variables of requests, heads of answers (RFC 3875 4 and 6)."""
+"""CGI/1.1: variables of requests (RFC 3875 4). Answers are test_answer.py's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from container.message.body import EMPTY, Body
 from container.message.connection import Connection
 from container.message.errors import HTTPError
 from container.message.request import Request
-from container.protocol.cgi import (
-    AnswerHead,
-    BadAnswer,
-    HeadParser,
-    encode_variables,
-    make_variables,
-    query_arguments,
-    script_url,
-)
+from container.protocol.cgi import encode_variables, make_variables, query_arguments, script_url
 
 
 def request(
@@ -191,106 +183,3 @@ def test_a_nul_cannot_add_a_variable() -> None:
 def test_a_query_never_becomes_an_option(query: bytes, expected: list[bytes]) -> None:
     """CG-04"""
     assert query_arguments(query) == expected
-
-
-def read(octets: bytes, *, limit: int = 1000, verbatim: bool = False) -> tuple[AnswerHead, bytes]:
-    """Whole, and byte by byte: both must say the same."""
-    parser = HeadParser(limit, verbatim=verbatim)
-    head = parser.feed(octets)
-    assert head is not None
-    slow = HeadParser(limit, verbatim=verbatim)
-    at, other = 0, None
-    while other is None:
-        other = slow.feed(octets[at : at + 1])
-        at += 1
-    assert (other.status, other.reason, other.fields) == (head.status, head.reason, head.fields)
-    assert slow.rest + octets[at:] == parser.rest
-    return head, parser.rest
-
-
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_lines_end_as_they_like(end: bytes) -> None:
-    """CG-06"""
-    head, rest = read(end.join([b"Content-Type: text/plain", b"X-A:1", b"", b"body\n\nmore"]))
-    assert head.fields == [("Content-Type", "text/plain"), ("X-A", "1")]
-    assert rest == b"body\n\nmore"
-
-
-def test_the_first_empty_line_ends_the_head_whichever_kind_it_is() -> None:
-    """CG-06"""
-    head, rest = read(b"A: 1\n\r\nB: 2\r\n\r\n")
-    assert (head.fields, rest) == ([("A", "1")], b"B: 2\r\n\r\n")
-
-
-@pytest.mark.parametrize("octets", [b"\nbody", b"\r\nbody"])
-def test_an_empty_head_has_no_fields(octets: bytes) -> None:
-    """CG-06"""
-    head, rest = read(octets)
-    assert (head.final_status, head.fields, rest) == (200, [], b"body")
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [
-        b"no colon\n\n", b"A : 1\n\n", b"A: 1\n folded\n\n", b": 1\n\n", b"<html>\n\n",
-        b"Status: abc\n\n", b"Status: 99\n\n", b"Status: 100\n\n", b"Status: 2000\n\n", b"Status:\n\n",
-        b"Status: 200\nStatus: 404\n\n", b"Location: /a\nLocation: /b\n\n",
-        b"Content-Type: a/b\nContent-Type: c/d\n\n", b"HTTP/1.1 200 OK\nA: 1\n\n",
-    ],
-)  # fmt: skip
-def test_what_is_no_head_is_refused(octets: bytes) -> None:
-    """CG-06, CG-07, CG-20: an answer of HTTP itself only from those named nph-."""
-    with pytest.raises(BadAnswer):
-        HeadParser(1000).feed(octets)
-
-
-def test_a_head_has_a_limit() -> None:
-    """CG-06"""
-    parser = HeadParser(100)
-    assert parser.feed(b"A: " + b"x" * 90) is None
-    with pytest.raises(BadAnswer):
-        parser.feed(b"x" * 20)
-    with pytest.raises(BadAnswer):
-        HeadParser(100).feed(b"A: " + b"x" * 200 + b"\n\n")
-    assert HeadParser(100).feed(b"A: 1\n\n" + b"x" * 1000) is not None
-
-
-@pytest.mark.parametrize(
-    ("octets", "status", "reason", "local"),
-    [
-        (b"Status: 404 Nope\n\n", 404, "Nope", None),
-        (b"Status: 404\n\n", 404, "", None),
-        (b"status:418   Very Teapot\n\n", 418, "Very Teapot", None),
-        (b"Location: http://b/\n\n", 302, "", None),
-        (b"Location: http://b/\nStatus: 303 Look\n\n", 303, "Look", None),
-        (b"Status: 303 Look\nLocation: http://b/\n\n", 303, "Look", None),
-        (b"Location: /x?y\n\n", 302, "", b"/x?y"),
-        (b"Content-Type: text/html\nLocation: /x\n\n", 302, "", b"/x"),
-        (b"Location: /x\nStatus: 302\n\n", 302, "", None),
-        (b"Location: /x\nSet-Cookie: a=1\n\n", 302, "", None),
-        (b"Location: //evil.example/x\n\n", 302, "", None),
-        (b"Location: x\n\n", 302, "", None),
-    ],
-)
-def test_status_and_location(octets: bytes, status: int, reason: str, local: bytes | None) -> None:
-    """CG-07, CG-08: a Status wins wherever it stands; a bare path is answered by this server."""
-    head, _ = read(octets)
-    assert (head.final_status, head.reason, head.local_redirect) == (status, reason, local)
-
-
-def test_what_is_the_servers_own_business_is_not_passed_on() -> None:
-    """CG-09"""
-    head, _ = read(
-        b"Server: x\nDate: y\nConnection: close\nTransfer-Encoding: chunked\nSet-Cookie: a\nSet-Cookie: b\n"
-        b"Content-Length: 3\n\n"
-    )
-    assert head.fields == [("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Content-Length", "3")]
-
-
-def test_a_script_that_speaks_http_begins_with_a_status_line() -> None:
-    """CG-20"""
-    head, rest = read(b"HTTP/1.0 201 Made It\r\nX-A: 1\r\n\r\nbody", verbatim=True)
-    assert (head.final_status, head.reason, head.fields, rest) == (201, "Made It", [("X-A", "1")], b"body")
-    for octets in (b"X-A: 1\n\n", b"\n\n\n", b"HTTP/1.1 abc\n\n"):
-        with pytest.raises(BadAnswer):
-            HeadParser(100, verbatim=True).feed(octets)

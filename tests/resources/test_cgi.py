@@ -244,7 +244,7 @@ def test_an_answer_keeps_its_fields_and_status(scripts: ScriptDirectory) -> None
     response = answer(
         scripts,
         "Status: 404 Nope\\r\\nContent-Type:text/x\\r\\nServer: me\\r\\nSet-Cookie: a=1\\r\\nSet-Cookie: b=2\\r\\n"
-        "Connection: close\\r\\n\\r\\nbody",
+        "Connection: close\\r\\nContent-Length: 4\\r\\n\\r\\nbody and more",
     )
     assert (response.status, response.reason, response.body) == (404, "Nope", b"body")
     assert response.headers.get_all("Content-Type") == ["text/x"]
@@ -266,9 +266,12 @@ def test_an_answer_without_content_has_none(scripts: ScriptDirectory, status: in
 
 
 def test_head_runs_the_script_and_drops_its_content(scripts: ScriptDirectory) -> None:
-    """CG-14"""
+    """CG-14: with the length it has announced, or none."""
     response = answer(scripts, "X-Method: '$REQUEST_METHOD'\\n\\nbody", "HEAD")
     assert (response.headers["X-Method"], response.body) == ("HEAD", b"")
+    assert "Content-Length" not in response.headers
+    response = answer(scripts, "Content-Length: 4\\n\\nbody", "HEAD")
+    assert (response.headers["Content-Length"], response.body) == ("4", b"")
 
 
 def test_a_bare_path_is_answered_by_this_server(scripts: ScriptDirectory) -> None:
@@ -302,20 +305,49 @@ def test_other_locations_are_for_the_client(scripts: ScriptDirectory, text: str,
     assert "b.example" in response.headers["Location"]
 
 
-def test_a_script_that_speaks_http(scripts: ScriptDirectory) -> None:
-    """CG-20"""
+def test_a_script_that_speaks_http(scripts: ScriptDirectory, said: Said) -> None:
+    """CG-20: its framing is undone, its interim answers are passed on; without a status line it is none."""
     scripts.sh("nph-x", 'printf "HTTP/1.0 202 Later\\r\\nX-A: 1\\r\\n\\r\\nbody"')
+    scripts.sh(
+        "nph-chunks",
+        'printf "HTTP/1.1 103 Early Hints\\r\\nLink: </a>\\r\\n\\r\\n"\n'
+        'printf "HTTP/1.1 200 OK\\nTransfer-Encoding: chunked\\n\\n3\\r\\nhel\\r\\n2\\r\\nlo\\r\\n0\\r\\n\\r\\n"',
+    )
+    scripts.sh("nph-none", 'printf "X-A: 1\\n\\nbody"')
     with serving(scripts) as client:
         response = client.get("/cgi-bin/nph-x")
-    assert (response.status, response.reason, response.body) == (202, "Later", b"body")
+        assert (response.status, response.reason, response.body) == (202, "Later", b"body")
+        response = client.get("/cgi-bin/nph-chunks")
+        assert (response.status, response.text) == (200, "hello")
+        assert [(each.status, each.headers["Link"]) for each in response.interim] == [(103, "</a>")]
+        assert client.get("/cgi-bin/nph-none").status == 502
+    assert "expected a status line" in str(said)
+
+
+def test_an_answer_that_falls_short_of_its_length_is_never_complete(
+    scripts: ScriptDirectory, said: Said
+) -> None:
+    """CG-09"""
+    scripts.sh("quick.sh", 'printf "Content-Length: 9\\n\\nbody"')
+    scripts.python(
+        "slow.py", 'import time\nprint("Content-Length: 9\\n\\nbody", flush=True)\ntime.sleep(0.1)'
+    )
+    with serving(scripts) as client:
+        assert client.get("/cgi-bin/quick.sh").status == 502
+        with client.stream("GET", "/cgi-bin/slow.py") as stream:
+            assert b"".join(stream) == b"body\n"
+        assert not stream.complete
+    assert "expected 5 more bytes of content, got the end" in str(said)
+    assert "expected 4 more bytes of content, got the end" in str(said)
 
 
 @pytest.mark.parametrize(
     ("text", "status", "log"),
     [
         ("<html>hello</html>\\n\\n", 502, "expected a field"),
-        ("Status: abc\\n\\n", 502, "expected a final status"),
+        ("Status: abc\\n\\n", 502, "expected a status"),
         ("X: a\\001b\\n\\n", 502, "control characters"),
+        ("X: a\\rSet-Cookie: b\\n\\n", 502, "control characters"),
         ("X: 1\\n", 500, "exited with exit code 0 before the end of its head, after b'X: 1"),
         ("", 500, "exited with exit code 0"),
     ],

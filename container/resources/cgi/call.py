@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
-from container.message.fields import FieldBlock, encode_fields
-from container.protocol.cgi import AnswerHead, BadAnswer, HeadParser, encode_variables
+from container.message.fields import FieldBlock
+from container.message.headers import Headers
+from container.protocol.answer import AnswerHead, AnswerReader, BadAnswer
+from container.protocol.cgi import encode_variables
 from container.resources.cgi.script import Script
 from container.resources.cgi.spawner import LOST, Spawner
 from container.resources.cgi.words import Words
@@ -43,12 +45,11 @@ class CGICall:
 
     __slots__ = (
         "_block", "_ended", "_errors", "_head", "_held", "_input", "_listening", "_loop", "_number", "_output",
-        "_parser", "_paused", "_pending", "_spawner", "_timer", "_told",
+        "_paused", "_pending", "_reader", "_spawner", "_timer", "_told",
         "answered", "began", "exchange", "gateway", "script", "touched", "words",
     )  # fmt: skip
 
-    _head: AnswerHead  # and its encoded fields, once the parser has done its work
-    _block: FieldBlock
+    _block: FieldBlock  # the encoded fields of its head, once that is there
     _spawner: Spawner  # since its launch
 
     def __init__(self, gateway: "Gateway", script: Script, exchange: Exchange) -> None:
@@ -60,8 +61,10 @@ class CGICall:
         self._loop = asyncio.get_running_loop()
         self.touched = self._loop.time()
         self.words = Words(script.name)
-        # None once the head of the answer was read.
-        self._parser: HeadParser | None = HeadParser(gateway.head_limit, verbatim=script.speaks_http)
+        self._head: AnswerHead | None = None
+        self._reader = AnswerReader(
+            exchange.request.method, gateway.head_limit, gateway=not script.speaks_http
+        )
         self._input = self._output = self._errors = -1
         self._pending = b""
         self._paused = False
@@ -161,30 +164,36 @@ class CGICall:
         try:
             if not data:
                 self._output_ended()
-            elif self._parser is None:
-                self._more(data)
             else:
-                head = self._parser.feed(data)
-                if head is not None:
-                    self._begin(head, self._parser.rest)
+                self._take(data)
         except BadAnswer as error:
             self.words.complain(f"sent no CGI answer: {error}")
             self.refuse(HTTPError(502, "The script did not answer as expected."))
         except Exception as error:  # noqa: BLE001  # a hook of the tree raised
             self.refuse(error)
 
-    def _begin(self, head: AnswerHead, rest: bytes) -> None:
-        self._parser = None
-        local = head.local_redirect
-        if local is not None:
-            self._redirect(local)
+    def _take(self, data: bytes) -> None:
+        reader = self._reader
+        content = reader.feed(data)
+        if self._head is not None:
+            if content:
+                self._more(content)
+            return
+        for interim in reader.take_interim():
+            self.exchange.inform(interim.status, Headers(interim.fields))
+        if reader.head is not None:
+            self._begin(reader.head, content)
+
+    def _begin(self, head: AnswerHead, content: bytes) -> None:
+        self._head = head
+        if head.local:
+            self._redirect(head.local)
             return
         try:
-            self._block = encode_fields(head.fields)
+            self._block = head.block()
         except ValueError as error:
             raise BadAnswer(str(error)) from error
-        self._head = head
-        self._held = rest
+        self._held = content
         self._timer = self._loop.call_later(_WAIT_S, self._release)
 
     def _release(self) -> None:
@@ -193,8 +202,9 @@ class CGICall:
             self._timer.cancel()
             self._timer = None
             head, held, self._held = self._head, self._held, b""
+            assert head is not None, "it began to wait with its head"
             try:
-                self.exchange.start(head.final_status, self._block, head.reason)
+                self.exchange.start(head.status, self._block, head.reason)
                 self._write(held)  # nothing held: the client may want to know the head already
             except Exception as error:  # noqa: BLE001  # a hook of the tree raised
                 self.refuse(error)
@@ -221,22 +231,23 @@ class CGICall:
 
     def _output_ended(self) -> None:
         self._close_output()
-        if self._parser is None:
+        head = self._head
+        if head is not None:
+            self._reader.finish()
             self.answered = True
             if self._timer is None:
                 self.exchange.end()
             else:  # it was quick: one write, of known length
                 self._timer.cancel()
                 self._timer = None
-                self.exchange.reply(self._head.final_status, self._block, self._held, self._head.reason)
+                self.exchange.reply(head.status, self._block, self._held, head.reason)
         elif self._ended is not None:
             self._no_head()
 
     def _no_head(self) -> None:
         """It has ended, or at least its output has, before the end of a head."""
-        assert self._parser is not None
         assert self._ended is not None
-        said = self._parser.held[:200]
+        said = self._reader.held[:200]
         self.words.complain(f"{describe_end(self._ended)} before the end of its head, after {said!r}")
         self.refuse(HTTPError(500, "The script ended before it had answered."))
 
@@ -278,9 +289,9 @@ class CGICall:
         if self._errors >= 0:
             self._read_errors()
             self._close_errors()
-        if self._parser is not None and self._output >= 0 and not self._paused:
+        if self._head is None and self._output >= 0 and not self._paused:
             self._read_rest()
-        if self._parser is not None and self._output < 0 and not self.answered:
+        if self._head is None and self._output < 0 and not self.answered:
             self._no_head()
         elif code and not self._told:
             self.words.complain(describe_end(code))
@@ -288,11 +299,11 @@ class CGICall:
 
     def _read_rest(self) -> None:
         """The end of its output may be there already, behind the rest of a head."""
-        while self._parser is not None and self._output >= 0:
+        while self._head is None and self._output >= 0:
             before = self._output
-            held = len(self._parser.held)
+            held = len(self._reader.held)
             self._read()
-            if self._output == before and self._parser is not None and len(self._parser.held) == held:
+            if self._output == before and len(self._reader.held) == held:
                 return
 
     def failed(self, number: int) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from container.message.body import EMPTY
 from container.message.exchange import Exchange
-from container.message.fields import encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
 from container.protocol.answer import AnswerHead, AnswerReader, BadAnswer
@@ -151,10 +150,8 @@ class HandlerCall:
             self.close()
             return
         content = reader.feed(data)
-        for interim in reader.interim:
-            if interim.status != 100:  # the content was asked for long ago
-                exchange.inform(interim.status, Headers(interim.fields))
-        reader.interim.clear()
+        for interim in reader.take_interim():
+            exchange.inform(interim.status, Headers(interim.fields))
         if reader.head is None:
             return
         if not exchange.started:
@@ -170,13 +167,11 @@ class HandlerCall:
     def _start(self, head: AnswerHead) -> None:
         request = self.exchange.request
         mount = request.raw_path[: request.consumed].rstrip(b"/").decode("latin-1")
-        fields = [
+        head.fields = [
             (name, mount + value if name.lower() == "location" and _is_path(value) else value)
             for name, value in head.fields
         ]
-        if head.length >= 0:
-            fields.append(("Content-Length", str(head.length)))
-        self.exchange.start(head.status, encode_fields(fields), head.reason)
+        self.exchange.start(head.status, head.block(), head.reason)
 
     def _resume(self) -> None:
         """The client takes more again, or has left."""
