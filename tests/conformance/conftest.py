@@ -1,10 +1,12 @@
-"""Servers on loopback, one for each event loop, with every kind of leaf at every depth."""
+"""Servers on loopback, with every kind of leaf at every depth: in this process, one for each event loop, and
+gunicorn with our worker class, with one worker and with three (`make soak`)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import importlib.util
+import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +18,9 @@ from container.service.server import serving
 from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
 from container.tree.site import Site
+from tests.conformance.board import Board
 from tests.conformance.client import PATIENCE_S, Client
+from tests.conformance.hosts import start_command
 from tests.conformance.leaves import KINDS, Kind, Marks, Stage
 
 if TYPE_CHECKING:
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
 LOOPS: Final = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
 DEPTHS: Final = ["", "/m/n"]
 PLACES: Final = [(name, depth) for name in KINDS for depth in DEPTHS]
+# What else may serve: its name, the number of workers.
+WORKERS: Final = {"gunicorn-1": 1, "gunicorn-3": 3}
+SERVERS: Final = [*LOOPS, *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
+# Where each kind is in the one tree of gunicorn's, in place of the root and in place of a deep path.
+PATHS: Final = {"": "/at/{kind}", "/m/n": "/m/n/{kind}"}
 
 
 def _loop(name: str) -> asyncio.AbstractEventLoop:
@@ -65,6 +74,65 @@ def running(loop: str, sites: dict[Any, Site], at: str = "127.0.0.1:0") -> Itera
         assert not thread.is_alive(), "expected the server to stop"
 
 
+def path_of(kind: str, depth: str, area: str = "") -> str:
+    """Where gunicorn serves it: `area` is of the suite that asks."""
+    return area + PATHS[depth].format(kind=kind)
+
+
+def key_of(kind: str, depth: str) -> str:
+    return f"{kind}:{depth}"
+
+
+def proxy_to(port: int) -> ReverseProxy:
+    return ReverseProxy(f"http://127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def gunicorn(
+    name: str, board: Board, behind: dict[str, int] | None = None, application: str = "make()"
+) -> Iterator[int]:
+    """Serve what `gunicorn_site` makes, of servers `behind` it with these ports; its port."""
+    host = start_command(
+        name,
+        "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
+        "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "4",
+        f"tests.conformance.gunicorn_site:{application}",
+        CONFORMANCE_BOARD=str(board.port), CONFORMANCE_BEHIND=json.dumps(behind or {}),
+    )  # fmt: skip
+    try:
+        yield host.port
+    finally:
+        code = host.end()
+        board.close()
+    assert code == 0, host.lines
+
+
+class Lines(list[str]):
+    """A log that another thread writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grown = threading.Condition()
+
+    def append(self, line: str) -> None:
+        with self._grown:
+            super().append(line)
+            self._grown.notify_all()
+
+    def holds(self, text: str) -> bool:
+        """Does a line with `text` come?"""
+        with self._grown:
+            return self._grown.wait_for(lambda: any(text in line for line in self), PATIENCE_S)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is served."""
+
+    port: int
+    path: str
+
+
 def site_for(leaf: Resource, depth: str, **options: Any) -> Site:
     """A site with `leaf` at `depth`, which is "" for the root."""
     if not depth:
@@ -81,7 +149,7 @@ class Served:
     kind: Kind
     depth: str
     stage: Stage = field(default_factory=Stage)
-    log: list[str] = field(default_factory=list)
+    log: Lines = field(default_factory=Lines)
     port: int = 0
 
     @property
@@ -107,31 +175,54 @@ class Served:
         return Client(self.port, window_bytes=window_bytes)
 
 
-@pytest.fixture(scope="session", params=LOOPS)
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[dict[Any, Served]]:
     """All leaves by kind and depth."""
+    serve = _in_workers if request.param in WORKERS else _in_this_process
+    with serve(request.param) as leaves:
+        yield leaves
+
+
+@contextlib.contextmanager
+def _in_this_process(loop: str) -> Iterator[dict[Any, Served]]:
     formatter = CombinedFormatter()
-    leaves: dict[Any, Served] = {}
+    leaves = {(name, depth): Served(KINDS[name], depth) for name, depth in PLACES}
     sites: dict[Any, Site] = {}
-    with contextlib.ExitStack() as until_closed:
-        for name, depth in PLACES:
-            kind = KINDS[name]
-            served = leaves[name, depth] = Served(kind, depth)
-            leaf = kind.make(served.stage)
-            if kind.is_behind:
-                ports = until_closed.enter_context(running(request.param, {"": Site(leaf)}))
-                leaf = ReverseProxy(f"http://127.0.0.1:{ports['']}")
+    with _behind(loop, leaves) as behind:
+        for key, served in leaves.items():
 
             def log(exchange: Exchange, served: Served = served) -> None:
                 served.log.append(
                     formatter(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
                 )
 
-            sites[name, depth] = site_for(leaf, depth, access_log=log)
-        ports = until_closed.enter_context(running(request.param, sites))
-        for key, served in leaves.items():
-            served.port = ports[key]
-        yield leaves
+            is_behind = served.kind.is_behind
+            leaf = proxy_to(behind[key]) if is_behind else served.kind.make(served.stage)
+            sites[key] = site_for(leaf, served.depth, access_log=log)
+        with running(loop, sites) as ports:
+            for key, served in leaves.items():
+                served.port = ports[key]
+            yield leaves
+
+
+@contextlib.contextmanager
+def _in_workers(name: str) -> Iterator[dict[Any, Served]]:
+    log = Lines()  # of all
+    leaves = {(kind, depth): Served(KINDS[kind], path_of(kind, depth), log=log) for kind, depth in PLACES}
+    board = Board({key_of(*key): served.stage for key, served in leaves.items()}, log, Lines())
+    with _behind(LOOPS[0], leaves) as behind:
+        with gunicorn(name, board, {key_of(*key): port for key, port in behind.items()}) as port:
+            for served in leaves.values():
+                served.port = port
+            yield leaves
+
+
+@contextlib.contextmanager
+def _behind(loop: str, leaves: dict[Any, Served]) -> Iterator[dict[Any, int]]:
+    """Servers of this process, for kinds that a proxy asks: their ports."""
+    sites = {key: Site(each.kind.make(each.stage)) for key, each in leaves.items() if each.kind.is_behind}
+    with running(loop, sites) as ports:
+        yield ports
 
 
 @pytest.fixture(params=PLACES, ids=lambda key: f"{key[0]}:{key[1]}/")

@@ -84,11 +84,15 @@ class Host:
 def start(name: str) -> Host:
     """Start a server and wait until it says where it listens."""
     port = _free_port()
-    command = [part.format(port=port) for part in COMMANDS[name]]
+    return start_command(name, *(part.format(port=port) for part in COMMANDS[name]))
+
+
+def start_command(name: str, *command: str, **variables: str) -> Host:
+    """The same with a module's command, as for `python -m`."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

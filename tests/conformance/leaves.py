@@ -48,12 +48,33 @@ class Marks:
         self._grown = threading.Condition()
         self._made = 0
 
+    # What leaves call.
+
+    def upload(self, content: bytes) -> None:
+        """This came as content."""
+        self.uploads.append(content)
+
+    def await_go(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait for the test."""
+        self.go.wait(timeout_s)
+
+    def leave(self) -> None:
+        """The client was found to have left."""
+        self.left.set()
+
+    def end(self) -> None:
+        """The answer is over, well or badly."""
+        self.ended.set()
+
     def make(self) -> bytes:
         """One more piece of an endless answer."""
+        self.grow()
+        return PIECE
+
+    def grow(self) -> None:
         with self._grown:
             self._made += 1
             self._grown.notify_all()
-        return PIECE
 
     def grows(self, made: int, timeout_s: float = PATIENCE_S) -> bool:
         """Does the number of pieces exceed `made` in time?"""
@@ -165,7 +186,7 @@ class Native(Resource):
             raise RuntimeError("as the test wants it")
         if case.echoes:
             content = await request.read()
-            marks.uploads.append(content)
+            marks.upload(content)
             return Response(content, case.status, list(case.fields))
         if case.whole:
             content = b"".join(step for step in case.steps(marks) if isinstance(step, bytes))
@@ -177,7 +198,7 @@ class Native(Resource):
 
         def closed(error: Exception | None) -> None:
             if error is not None:
-                marks.left.set()
+                marks.leave()
             gone.set()
 
         request.exchange.on_close(closed)
@@ -186,11 +207,11 @@ class Native(Resource):
                 if isinstance(step, bytes):
                     yield step
                 elif step == GO:
-                    await asyncio.to_thread(marks.go.wait, PATIENCE_S)
+                    await asyncio.to_thread(marks.await_go)
                 else:
                     await asyncio.wait_for(gone.wait(), PATIENCE_S)
         finally:
-            marks.ended.set()
+            marks.end()
 
 
 def wsgi_application(stage: Stage) -> Callable[[Any, Any], Any]:
@@ -203,7 +224,7 @@ def wsgi_application(stage: Stage) -> Callable[[Any, Any], Any]:
         content = b""
         if case.echoes:
             content = environ["wsgi.input"].read()
-            marks.uploads.append(content)
+            marks.upload(content)
         start_response(f"{case.status} Said by the test", list(case.fields))
         if case.echoes:
             return [content]
@@ -221,11 +242,11 @@ def _played(environ: Any, case: Case, marks: Marks) -> Iterator[bytes]:
                 if isinstance(step, bytes):
                     yield step
                 elif step == GO:
-                    marks.go.wait(PATIENCE_S)
-                elif _has_left(environ["container.client_disconnected"], marks.go):
-                    marks.left.set()
+                    marks.await_go()
+                elif _has_left(environ["container.client_disconnected"], marks):
+                    marks.leave()
         finally:
-            marks.ended.set()
+            marks.end()
 
 
 def asgi_application(stage: Stage) -> Callable[[Any, Any, Any], Any]:
@@ -245,7 +266,7 @@ def asgi_application(stage: Stage) -> Callable[[Any, Any, Any], Any]:
             if uploaded is None:
                 return
             content = uploaded
-            marks.uploads.append(content)
+            marks.upload(content)
         head = [(field.lower().encode("latin-1"), value.encode("latin-1")) for field, value in case.fields]
         await send({"type": "http.response.start", "status": case.status, "headers": head})
         if case.whole:
@@ -286,14 +307,14 @@ async def _say(case: Case, marks: Marks, receive: Any, send: Any) -> None:
             if isinstance(step, bytes):
                 await send({"type": "http.response.body", "body": step, "more_body": True})
             elif step == GO:
-                await asyncio.to_thread(marks.go.wait, PATIENCE_S)
+                await asyncio.to_thread(marks.await_go)
             else:
                 await asyncio.wait_for(left, PATIENCE_S)
-                marks.left.set()
+                marks.leave()
         await send({"type": "http.response.body"})
     finally:
         left.cancel()
-        marks.ended.set()
+        marks.end()
 
 
 async def _leaves(receive: Any) -> None:
@@ -301,12 +322,12 @@ async def _leaves(receive: Any) -> None:
         pass
 
 
-def _has_left(is_disconnected: Callable[[], bool], go: threading.Event) -> bool:
+def _has_left(is_disconnected: Callable[[], bool], marks: Marks) -> bool:
     """PEP 3333 has no callback for it, so an application has to ask; for a bounded time."""
     for _ in range(int(PATIENCE_S / _POLL_S)):
         if is_disconnected():
             return True
-        go.wait(_POLL_S)
+        marks.await_go(_POLL_S)
     return False
 
 

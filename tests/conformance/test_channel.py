@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container.message.limits import Timeouts
+from tests.conformance.board import Board
 from tests.conformance.client import Client as RawClient
-from tests.conformance.conftest import LOOPS, running, site_for
+from tests.conformance.conftest import SERVERS, WORKERS, Lines, gunicorn, running, site_for
 from tests.conformance.leaves import KINDS, Stage
 
 if TYPE_CHECKING:
@@ -217,9 +218,15 @@ def test_bare_line_feeds_are_answered_at_once(served: Served, client: Client) ->
 # Deadlines (CH-08): the only cases that have to wait, so they wait together.
 
 
-@pytest.fixture(scope="module", params=LOOPS)
+@pytest.fixture(scope="module", params=SERVERS)
 def impatient(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server that waits for a second only."""
+    if request.param in WORKERS:
+        with gunicorn(
+            request.param, Board({"native:": Stage()}, Lines(), Lines()), application="impatient()"
+        ) as port:
+            yield port
+        return
     timeouts = Timeouts(head=1.0, body=1.0, keep_alive=1.0, write=1.0, linger=1.0)
     site = site_for(KINDS["native"].make(Stage()), "", timeouts=timeouts)
     with running(request.param, {"": site}) as ports:

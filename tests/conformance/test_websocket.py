@@ -17,11 +17,25 @@ from websockets.sync.client import ClientConnection, connect
 from container.message.websocket import WebSocketOptions
 from container.resources.asgi import ASGIResource
 from container.resources.data import Data
-from container.resources.proxy import ReverseProxy
 from container.resources.websocket import WebSocketResource
+from container.tree.resource import Resource
 from container.tree.site import Site
+from tests.conformance.board import Board
 from tests.conformance.client import PATIENCE_S, Client
-from tests.conformance.conftest import DEPTHS, LOOPS, running, site_for
+from tests.conformance.conftest import (
+    DEPTHS,
+    LOOPS,
+    SERVERS,
+    WORKERS,
+    Lines,
+    Place,
+    gunicorn,
+    path_of,
+    proxy_to,
+    running,
+    site_for,
+)
+from tests.leaf import request
 from tests.websocket_cases import CASES, END, Case, check, server_frames
 
 if TYPE_CHECKING:
@@ -103,24 +117,37 @@ def _has(data: bytes, count: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="module", params=LOOPS)
-def ports(request: pytest.FixtureRequest) -> Iterator[dict[Any, int]]:
-    sites = {(kind, depth): site_for(make(), depth) for kind, make in KINDS.items() for depth in DEPTHS}
-    sites["plain", ""] = site_for(Data("hello", "text/plain"), "")
-    with running(request.param, {"": Site(KINDS["native"]())}) as behind:
-        for depth in DEPTHS:
-            sites["proxied", depth] = site_for(ReverseProxy(f"http://127.0.0.1:{behind['']}"), depth)
+@pytest.fixture(scope="module", params=SERVERS)
+def places(request: pytest.FixtureRequest) -> Iterator[dict[Any, Place]]:
+    keys = [(kind, depth) for kind in [*KINDS, "proxied"] for depth in DEPTHS]
+    with running(
+        LOOPS[0] if request.param in WORKERS else request.param, {"": Site(KINDS["native"]())}
+    ) as behind:
+        if request.param in WORKERS:
+            with gunicorn(request.param, Board({}, Lines(), Lines()), {"ws": behind[""]}) as port:
+                yield {key: Place(port, path_of(*key, "/ws")) for key in keys} | {
+                    ("plain", ""): Place(port, "/plain")
+                }
+            return
+        sites = {key: site_for(leaf_of(key[0], behind[""]), key[1]) for key in keys}
+        sites["plain", ""] = site_for(Data("hello", "text/plain"), "")
         with running(request.param, sites) as ports:
-            yield ports
+            yield {key: Place(port, key[1]) for key, port in ports.items()}
+
+
+def leaf_of(kind: str, behind: int) -> Resource:
+    """An echo of `kind`; one that is asked by a proxy listens at `behind`."""
+    return KINDS[kind]() if kind in KINDS else proxy_to(behind)
 
 
 @pytest.fixture(
     params=[(kind, depth) for kind in [*KINDS, "proxied"] for depth in DEPTHS],
     ids=lambda key: f"{key[0]}:{key[1]}/",
 )
-def echo(request: pytest.FixtureRequest, ports: dict[Any, int]) -> Echo:
-    kind, depth = request.param
-    return Echo(kind, f"{depth}/ws" if kind == "asgi" or depth else "/", ports[request.param])
+def echo(request: pytest.FixtureRequest, places: dict[Any, Place]) -> Echo:
+    kind, _ = request.param
+    place = places[request.param]
+    return Echo(kind, f"{place.path}/ws" if kind == "asgi" or place.path else "/", place.port)
 
 
 def test_an_echo_answers_as_the_table_says(echo: Echo) -> None:
@@ -208,26 +235,28 @@ def test_another_version_is_refused_with_ours(echo: Echo) -> None:
     assert response.headers["connection"] == "Upgrade"
 
 
-def test_a_native_one_asks_for_an_upgrade(ports: dict[Any, int]) -> None:
-    with Client(ports["native", ""]) as client:
+def test_a_native_one_asks_for_an_upgrade(places: dict[Any, Place]) -> None:
+    place = places["native", ""]
+    with Client(place.port) as client:
         for _ in range(2):
-            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.send(request(place.path or "/"))
             response = client.response()
             assert (response.status, response.headers["upgrade"]) == (426, "websocket")
-        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.send(request(place.path or "/", "Connection: close"))
         assert client.response().headers["connection"] == "close, Upgrade"
 
 
-def test_a_plain_resource_ignores_an_upgrade(ports: dict[Any, int]) -> None:
+def test_a_plain_resource_ignores_an_upgrade(places: dict[Any, Place]) -> None:
     """CH-20: the answer is that of a request without it, and the connection goes on."""
-    with Client(ports["plain", ""]) as client:
+    place = places["plain", ""]
+    with Client(place.port) as client:
         for _ in range(2):
-            client.send(HANDSHAKE.format(path="/").encode())
+            client.send(HANDSHAKE.format(path=place.path or "/").encode())
             response = client.response()
             assert (response.status, response.body) == (200, b"hello")
             assert "upgrade" not in response.headers
     with pytest.raises(InvalidStatus):
-        connect(f"ws://127.0.0.1:{ports['plain', '']}/")
+        connect(f"ws://127.0.0.1:{place.port}{place.path}/")
 
 
 @pytest.mark.parametrize("case", [CASES[2], CASES[8], CASES[14]], ids=lambda case: case.name)

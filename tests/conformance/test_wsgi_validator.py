@@ -9,8 +9,19 @@ from wsgiref.validate import validator
 import pytest
 
 from container.resources.wsgi import WSGIResource
+from tests.conformance.board import Board
 from tests.conformance.client import Client
-from tests.conformance.conftest import DEPTHS, LOOPS, running, site_for
+from tests.conformance.conftest import (
+    DEPTHS,
+    SERVERS,
+    WORKERS,
+    Lines,
+    Place,
+    gunicorn,
+    path_of,
+    running,
+    site_for,
+)
 from tests.leaf import request as head
 
 if TYPE_CHECKING:
@@ -34,15 +45,30 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     return iter([content[:1], content[1:]]) if way == "/streamed" else [content]
 
 
-@pytest.fixture(scope="module", params=LOOPS)
-def ports(request: pytest.FixtureRequest) -> Iterator[dict[Any, int]]:
+def validated() -> Any:
+    return validator(application)
+
+
+@pytest.fixture(scope="module")
+def warnings() -> Lines:
+    """Of servers that are processes of their own."""
+    return Lines()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def places(request: pytest.FixtureRequest, warnings: Lines) -> Iterator[dict[Any, Place]]:
+    if request.param in WORKERS:
+        keys = [(kind, depth) for kind in THREADS for depth in DEPTHS]
+        with gunicorn(request.param, Board({}, Lines(), warnings)) as port:
+            yield {key: Place(port, path_of(*key, "/validator")) for key in keys}
+        return
     sites = {
-        (kind, depth): site_for(WSGIResource(validator(application), threads=threads), depth)
+        (kind, depth): site_for(WSGIResource(validated(), threads=threads), depth)
         for kind, threads in THREADS.items()
         for depth in DEPTHS
     }
     with running(request.param, sites) as ports:
-        yield ports
+        yield {key: Place(port, key[1]) for key, port in ports.items()}
 
 
 @pytest.mark.parametrize("kind", THREADS)
@@ -60,15 +86,16 @@ def ports(request: pytest.FixtureRequest) -> Iterator[dict[Any, int]]:
     ],
 )
 def test_the_validator_finds_nothing(
-    ports: dict[Any, int], caplog: pytest.LogCaptureFixture, kind: str, depth: str, way: str,
+    places: dict[Any, Place], warnings: Lines, caplog: pytest.LogCaptureFixture, kind: str, depth: str, way: str,
     method: str, fields: list[str], content: bytes, told: bytes,
 ) -> None:  # fmt: skip
-    with caplog.at_level(logging.WARNING), Client(ports[kind, depth]) as client:
-        client.send(head(f"{depth}/{way}?a=b", *fields, method=method) + content)
+    place = places[kind, depth]
+    with caplog.at_level(logging.WARNING), Client(place.port) as client:
+        client.send(head(f"{place.path}/{way}?a=b", *fields, method=method) + content)
         response = client.response(method)
         assert (response.status, response.body, response.complete) == (200, told, True)
         # Another one on the same connection: by then the first has been closed.
-        client.send(head(f"{depth}/plain", "Connection: close"))
+        client.send(head(f"{place.path}/plain", "Connection: close"))
         assert client.response().body == b"none"
         assert client.rest() == b""
-    assert caplog.records == []
+    assert (caplog.records, warnings) == ([], [])

@@ -1,0 +1,125 @@
+"""Where leaves in other processes report to the test, and the test tells them to go on.
+
+The marks of a test stay in its own process, behind a `Board`; leaves reach them through a `RemoteStage`. So it does
+not matter which worker of a server a request came to.
+"""
+
+from __future__ import annotations
+
+import threading
+from multiprocessing.connection import Client, Connection, Listener
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.conformance.client import PATIENCE_S
+from tests.conformance.leaves import CASES, PIECE, Case, Marks, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.conformance.conftest import Lines
+
+_KEY: Final = b"the tests of this machine"
+
+
+class Board:
+    """Serves the stages by name to whoever connects to `port`; what the servers log comes to `log`, and what they
+    warn of to `warnings`."""
+
+    def __init__(self, stages: Mapping[str, Stage], log: Lines, warnings: Lines) -> None:
+        self._stages = stages
+        self._log = log
+        self._warnings = warnings
+        self._taken: list[Marks] = []
+        self._lock = threading.Lock()
+        self._listener = Listener(("127.0.0.1", 0), backlog=100, authkey=_KEY)
+        self.port: int = self._listener.address[1]
+        threading.Thread(target=self._accept, name="board", daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection: Connection[Any, Any] = self._listener.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self._serve, args=(connection,), name="board", daemon=True).start()
+
+    def _serve(self, connection: Connection[Any, Any]) -> None:
+        with connection:
+            while True:
+                try:
+                    verb, *arguments = connection.recv()
+                except (EOFError, OSError):
+                    return
+                connection.send(getattr(self, f"do_{verb}")(*arguments))
+
+    def do_enter(self, stage: str, method: str, name: str) -> int:
+        _, marks = self._stages[stage].enter(method, name)
+        with self._lock:
+            self._taken.append(marks)
+            return len(self._taken) - 1
+
+    def do_mark(self, number: int, name: str, *arguments: object) -> None:
+        getattr(self._taken[number], name)(*arguments)
+
+    def do_log(self, line: str) -> None:
+        self._log.append(line)
+
+    def do_warn(self, line: str) -> None:
+        self._warnings.append(line)
+
+
+class Remote:
+    """A board, from another process; each thread has a connection of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._address = ("127.0.0.1", port)
+        self._local = threading.local()
+
+    def ask(self, *words: object) -> Any:
+        connection: Connection[Any, Any] | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = Client(self._address, authkey=_KEY)
+        connection.send(words)
+        return connection.recv()
+
+
+class RemoteStage(Stage):
+    """A stage whose marks lie on a board under `name`."""
+
+    def __init__(self, remote: Remote, name: str) -> None:
+        super().__init__()
+        self._remote = remote
+        self._name = name
+
+    def enter(self, method: str, name: str) -> tuple[Case, Marks]:
+        number: int = self._remote.ask("enter", self._name, method, name)
+        return CASES[name], _RemoteMarks(self._remote, number)
+
+
+class _RemoteMarks(Marks):
+    def __init__(self, remote: Remote, number: int) -> None:
+        super().__init__()
+        self._remote = remote
+        self._number = number
+
+    def _tell(self, name: str, *arguments: object) -> None:
+        self._remote.ask("mark", self._number, name, *arguments)
+
+    def upload(self, content: bytes) -> None:
+        self._tell("upload", content)
+
+    def await_go(self, timeout_s: float = PATIENCE_S) -> None:
+        self._tell("await_go", timeout_s)
+
+    def leave(self) -> None:
+        self._tell("leave")
+
+    def end(self) -> None:
+        self._tell("end")
+
+    def make(self) -> bytes:
+        self._tell("grow")
+        return PIECE

@@ -1,0 +1,74 @@
+"""The tree that gunicorn's workers serve to this suite; one site, so each thing has a path of its own.
+
+`CONFORMANCE_BOARD` is the port of the test's `Board`, `CONFORMANCE_BEHIND` those of servers for proxies to ask, by
+name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from container.message.limits import Timeouts
+from container.resources.data import Data
+from container.resources.wsgi import WSGIResource
+from container.tree.accesslog import CombinedFormatter, Entry
+from container.tree.resource import Resource
+from container.tree.site import Site
+from tests.conformance import test_websocket, test_wsgi_validator
+from tests.conformance.board import Remote, RemoteStage
+from tests.conformance.conftest import DEPTHS, PLACES, key_of, path_of, proxy_to
+from tests.conformance.leaves import KINDS
+
+if TYPE_CHECKING:
+    from container.message.exchange import Exchange
+
+
+class Warnings(logging.Handler):
+    """What a worker warns of is told to the test."""
+
+    def __init__(self, remote: Remote) -> None:
+        super().__init__(logging.WARNING)
+        self._remote = remote
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._remote.ask("warn", f"{record.levelname}: {record.getMessage()}")
+
+
+def make() -> Site:
+    """For all suites but the one of deadlines."""
+    remote = Remote(int(os.environ["CONFORMANCE_BOARD"]))
+    format_line = CombinedFormatter()
+    behind: dict[str, int] = json.loads(os.environ["CONFORMANCE_BEHIND"])
+    root = Resource()
+    for name, depth in PLACES:
+        kind, key = KINDS[name], key_of(name, depth)
+        if not kind.is_behind:
+            root.mount(path_of(name, depth), kind.make(RemoteStage(remote, key)))
+        elif key in behind:
+            root.mount(path_of(name, depth), proxy_to(behind[key]))
+    for name in [*test_websocket.KINDS, *(["proxied"] if "ws" in behind else [])]:
+        for depth in DEPTHS:
+            root.mount(path_of(name, depth, "/ws"), test_websocket.leaf_of(name, behind.get("ws", 0)))
+    for name, threads in test_wsgi_validator.THREADS.items():
+        for depth in DEPTHS:
+            application = test_wsgi_validator.validated()
+            root.mount(path_of(name, depth, "/validator"), WSGIResource(application, threads=threads))
+    root.mount("plain", Data("hello", "text/plain"))
+
+    def log(exchange: Exchange) -> None:
+        if not exchange.request.raw_path.startswith((b"/ws/", b"/validator/")):
+            line = format_line(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
+            remote.ask("log", line)
+
+    logging.getLogger("container").addHandler(Warnings(remote))
+    return Site(root, access_log=log)
+
+
+def impatient() -> Site:
+    """Waits for a second only."""
+    remote = Remote(int(os.environ["CONFORMANCE_BOARD"]))
+    timeouts = Timeouts(head=1.0, body=1.0, keep_alive=1.0, write=1.0, linger=1.0)
+    return Site(KINDS["native"].make(RemoteStage(remote, "native:")), timeouts=timeouts)
