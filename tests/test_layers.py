@@ -44,7 +44,7 @@ LIBRARIES = {
     "websockets": {"protocol", "testing"},
     "uvloop": {"service"},
     "gunicorn": {"service", "gunicorn"},
-    "werkzeug": {"message", "testing"},
+    "werkzeug": {"message", "testing", "config"},
     "click": {"cli"},
     "msgspec": {"config"},
     "redis": {"sessions"},

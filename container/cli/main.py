@@ -27,7 +27,7 @@ from container.channel.endpoints import (
     with_tls,
 )
 from container.cli.options import COMMAND, texts_of, usage_line
-from container.cli.processes import run_processes, wants_arbiter
+from container.cli.processes import prepare_development, run_processes, wants_arbiter
 from container.config.build import build
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.layers import from_texts, merge
@@ -97,6 +97,7 @@ def _main(arguments: list[str]) -> int:
         options = {**configuration.values, "app": context.params["app"]}
         given = configuration.given
     configure_logging(options["log_level"])
+    prepare_development(options, endpoints_of(given))
     started_in = os.getcwd() if wants_arbiter(options) else None
     if options["chdir"] is not None:
         change_directory(options["chdir"])
@@ -108,6 +109,10 @@ def _main(arguments: list[str]) -> int:
             settings = settings_of(options, given, access_log)
             application = build(source_of(options), settings, endpoints_of(given))
             secure(application, tls_of(options, given))
+            if options["debug"]:
+                from container.config.debugger import install_debugger
+
+                install_debugger(application)
             revive_loggers()
             warn_of_tracebacks(application)
             return application

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import with_tls
 from container.config.problems import ConfigProblem
-from container.service.reload import Watch, check_reload
+from container.service.reload import Watch, can_watch, check_reload
 from container.service.server import as_endpoints
 
 if TYPE_CHECKING:
@@ -101,3 +101,17 @@ def watch_of(options: Mapping[str, Any], source: Source) -> Watch | None:
     )
     watch.check()
     return watch
+
+
+def prepare_development(options: dict[str, Any], endpoints: Sequence[Endpoint]) -> None:
+    """What --debug implies, and what it does not go with: ConfigProblem."""
+    if options["reload"] is None:
+        options["reload"] = options["debug"] and can_watch()
+    if not options["debug"]:
+        return
+    if options["workers"] > 1:  # the process that has failed is asked again
+        raise ConfigProblem(f"expected one worker with --debug, got {options['workers']}")
+    from container.config.debugger import check_addresses, set_variables
+
+    check_addresses(endpoints)
+    set_variables(os.environ)

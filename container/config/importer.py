@@ -85,6 +85,17 @@ def format_user_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, _user_frames(error)))
 
 
+def frames_of_others(error: BaseException) -> int:
+    """How many frames of its traceback come before the user's first; 0 when there is none of the user's."""
+    user = _user_frames(error)
+    count = 0
+    frames = error.__traceback__
+    while user is not None and frames is not None and frames is not user:
+        frames = frames.tb_next
+        count += 1
+    return count
+
+
 def first_line(error: BaseException) -> str:
     """An exception in one line: its type, what it says, and the place in the user's code."""
     text = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]

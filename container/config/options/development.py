@@ -1,4 +1,4 @@
-"""Development: reloading, and what is shown of errors."""
+"""Development: what is shown of errors, and reloading."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from container.service.reload import QUIET_S, WATCHED
 DEVELOPMENT: Final = Section(
     "Development",
     (
+        switch(
+            "--debug",
+            help="Show errors in werkzeug's debugger, whose console asks for a PIN, and --reload where watchfiles is "
+            "installed. On addresses of the loopback only.",
+        ),
         option(
             "--reload", type=Switch(), negative="--no-reload",
             help="Load the application anew when a source file changes; clients wait meanwhile. Needs watchfiles.",

@@ -1,0 +1,211 @@
+"""`--debug`: werkzeug's debugger for whatever a tree holds, for the developer on this machine and nobody else.
+
+Here: who may use it, and what it is shown for: errors of WSGI and ASGI applications and of resources alike. Its
+console runs what it is told in this process, so addresses that others can reach are refused, and requests that
+come for somebody else (through a proxy, by a name that is no name of this machine, from another site's page) see
+no console. The PIN is werkzeug's; WERKZEUG_DEBUG_PIN says another one.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from werkzeug.debug import DebuggedApplication
+from werkzeug.debug.tbtools import DebugTraceback
+
+from container.channel.endpoints import is_loopback, is_loopback_host
+from container.config.importer import frames_of_others
+from container.config.problems import ConfigProblem
+from container.message.authority import split_authority
+from container.message.errors import HTTPError
+from container.message.response import HTML, Response
+from container.resources.asgi import ASGIResource
+from container.resources.wsgi import WSGIResource
+from container.service.logs import say
+from container.service.loop import resources_of
+from container.tree.pages import error_page, traceback_page
+from container.tree.site import Site
+from container.tree.wrapper import Wrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+
+    from werkzeug.wrappers import Request as WSGIRequest
+    from werkzeug.wrappers import Response as WSGIResponse
+
+    from container.channel.endpoints import Endpoint
+    from container.message.request import Request
+    from container.service.application import Application
+    from container.tree.resource import Resource
+    from container.tree.site import ErrorRenderer
+
+# Frameworks that answer errors themselves leave them to the server when these say so.
+VARIABLES: Final = ("FLASK_DEBUG", "QUART_DEBUG", "LITESTAR_DEBUG")
+_COMMAND: Final = b"__debugger__=yes"
+# What proxies say of those they speak for.
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+# Requests of the page itself, and those of clients that are no browsers.
+_OWN_SITES: Final = (None, "none", "same-origin")
+
+
+def check_addresses(endpoints: Iterable[Endpoint]) -> None:
+    """ConfigProblem unless only programs on this machine can reach them."""
+    for each in endpoints:
+        if not is_loopback(each):
+            raise ConfigProblem(f"expected only addresses of the loopback with --debug, got {_spelt(each)}")
+
+
+def _spelt(endpoint: Endpoint) -> str:
+    host, port = getattr(endpoint, "host", ""), getattr(endpoint, "port", None)
+    if port is None:
+        return str(getattr(endpoint, "path", None) or type(endpoint).__name__)
+    return f"port {port} of {host or 'every interface'}"
+
+
+def set_variables(environment: MutableMapping[str, str]) -> None:
+    """Tell frameworks, unless the user has told them something else."""
+    for name in VARIABLES:
+        environment.setdefault(name, "1")
+
+
+def install_debugger(application: Application) -> None:
+    """Show the errors of every site of `application` in the debugger. ConfigProblem for wrong addresses."""
+    sites: dict[Site, None] = {}
+    for binding in application.bindings:
+        check_addresses(each for each in binding.endpoints if not isinstance(each, str | int))
+        assert isinstance(binding.site, Site), "made by build"
+        sites[binding.site] = None
+    debugger = Debugger()
+    for site in sites:
+        debugger.attach(site)
+
+
+class Debugger:
+    """Keeps the frames of errors, and runs what is asked of them."""
+
+    def __init__(self) -> None:
+        self._tool = _Tool()
+
+    def attach(self, site: Site) -> None:
+        """To a site and everything in it."""
+        for resource in [*resources_of([site])]:
+            if isinstance(resource, WSGIResource):
+                resource.base["werkzeug.debug.preserve_context"] = _preserve
+            elif isinstance(resource, ASGIResource):
+                resource.app = partial(_hold_errors, resource.app)
+        for each in _sites_of(site):
+            each.error_pages[500] = partial(self._page, each.error_pages.get(500))
+        site.root = _Front(site.root, self._tool)
+
+    def _page(self, own: Response | ErrorRenderer | None, request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPError):
+            if own is None:
+                return error_page(error.status, error.detail, request=request)
+            return own if isinstance(own, Response) else own(request, error)
+        if "text/html" not in (request.headers.get("accept") or ""):
+            return Response("".join(traceback.format_exception(error)), 500, content_type="text/plain")
+        if not is_trusted(request):
+            return traceback_page(error)
+        return Response(self._tool.show(request, error), 500, content_type=HTML)
+
+
+def is_trusted(request: Request) -> bool:
+    """Does it come from the developer? A name of somebody else's that leads here (DNS rebinding) is no proof."""
+    host, _ = split_authority(request.headers.get("host") or "")
+    by_proxy = any(request.headers.get(name) is not None for name in _FORWARDED)
+    return is_loopback_host(host) and is_loopback_host(request.connection.client_host) and not by_proxy
+
+
+class _Tool(DebuggedApplication):
+    """werkzeug's, without an application of its own: what it is told of has failed already."""
+
+    def __init__(self) -> None:
+        super().__init__(_nothing, evalex=True, console_path="")
+        # It warns on its own when there is none.
+        if self.pin is None:
+            say("container: warning: WERKZEUG_DEBUG_PIN is off: whoever is on this machine can run code here")
+
+    def show(self, request: Request, error: Exception) -> str:
+        shown = DebugTraceback(error, skip=frames_of_others(error))
+        contexts = getattr(error, _CONTEXTS, [])
+        for frame in shown.all_frames:
+            self.frames[id(frame)] = frame
+            self.frame_contexts[id(frame)] = contexts
+        known = bool(self.check_pin_trust({"HTTP_COOKIE": request.headers.get("cookie") or ""}))
+        return shown.render_debugger_html(evalex=True, secret=self.secret, evalex_trusted=known)
+
+    def check_host_trust(self, environ: dict[str, Any]) -> bool:
+        """Who asks was looked at before."""
+        return True
+
+    def log_pin_request(self, request: WSGIRequest) -> WSGIResponse:
+        from werkzeug.wrappers import Response as WSGIResponse
+
+        say(f"container: the debugger's PIN is {self.pin}")
+        return WSGIResponse("")
+
+
+def _nothing(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+    start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return []
+
+
+class _Front(Wrapper):
+    """In front of everything: takes the requests of the debugger's pages."""
+
+    def __init__(self, inner: Resource, tool: _Tool) -> None:
+        super().__init__(inner)
+        self._commands = WSGIResource(tool, threads=2)
+
+    def enter(self, request: Request) -> Resource:
+        if (
+            _COMMAND in request.raw_query
+            and is_trusted(request)
+            and request.headers.get("sec-fetch-site") in _OWN_SITES
+        ):
+            return self._commands
+        return self.inner
+
+    def parts(self) -> list[Resource]:
+        return [self.inner, self._commands]
+
+
+def _sites_of(site: Site) -> list[Site]:
+    """It and those inside it."""
+    found = [site]
+    for each in found:
+        found += [inner for inner in each.resources() if isinstance(inner, Site)]
+    return found
+
+
+# What of a request is kept for the console, by the exception that ended it.
+_CONTEXTS: Final = "_container_contexts"
+
+
+def _preserve(context: object) -> None:
+    """Flask calls this on its way out with what `request` and `g` need; it matters only when an error is under way."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        vars(error).setdefault(_CONTEXTS, []).append(context)
+
+
+async def _hold_errors(app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Run an ASGI application; answers of 500 wait for its end. Starlette's, and FastAPI's, send one and raise the
+    error then."""
+    if scope["type"] != "http":
+        await app(scope, receive, send)
+        return
+    held: list[Any] = []
+
+    async def hold(message: Any) -> None:
+        if held or (message["type"] == "http.response.start" and message["status"] == 500):
+            held.append(message)
+        else:
+            await send(message)
+
+    await app(scope, receive, hold)
+    for message in held:
+        await send(message)
