@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint soak bench clean
+.PHONY: run test test-user lint soak bench clean
 .DEFAULT_GOAL := run
 
 $(STAMP): pyproject.toml
@@ -19,6 +19,13 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not soak" -n auto --dist loadfile
+
+# For root: the tests of whatever runs programs once more, as a user who has no rights to drop.
+test-user: $(STAMP)
+	.ci/as-user -n auto --dist loadfile tests/conformance/test_matrix.py $(addprefix tests/resources/, \
+	  test_asis.py test_cgi.py test_cgi_processes.py test_handler.py test_handler_deadline.py test_responder.py \
+	  test_script.py test_script_directory.py) $(addprefix tests/system/, test_cgi.py test_dokuwiki.py \
+	  test_front_controller.py test_gitweb.py test_php_fpm.py test_scripts.py)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -258,10 +258,11 @@ def test_the_starter_dies_and_another_takes_its_place(
         for pid in starters:
             os.kill(pid, signal.SIGKILL)
         client.wait_until(lambda: connection.closed, "the end of the answer")
+        ended = "the process that starts scripts has ended"
+        client.wait_until(lambda: caplog.text.count(ended) == 2, "the news of both ends")
         assert int(client.get("/y.sh").text) not in starters
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-    assert "the process that starts scripts has ended" in caplog.text
 
 
 def test_the_end_of_the_server_is_the_end_of_its_scripts(scripts: ScriptDirectory) -> None:

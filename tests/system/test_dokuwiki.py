@@ -45,7 +45,7 @@ def wiki(tmp_path: Path) -> Path:
     if not PACKAGE.is_dir():
         pytest.skip("dokuwiki is not installed")
     here = tmp_path / "wiki"
-    shutil.copytree(PACKAGE, here, ignore=shutil.ignore_patterns(".htaccess*"))
+    shutil.copytree(PACKAGE, here, ignore=shutil.ignore_patterns(".htaccess*", "testing"))
     (here / "inc" / "preload.php").unlink(missing_ok=True)  # it names the directories of the installation
     shutil.copytree(
         SETTINGS, here / "conf", ignore=shutil.ignore_patterns(".htaccess", "*.auth.php", "local.php")
