@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from container.message.limits import Limits
 from container.resources.proxy import ReverseProxy
 from container.service.server import serving
 from container.tree.accesslog import CombinedFormatter, Entry
@@ -220,7 +221,12 @@ def _in_workers(name: str) -> Iterator[dict[Any, Served]]:
 @contextlib.contextmanager
 def _behind(loop: str, leaves: dict[Any, Served]) -> Iterator[dict[Any, int]]:
     """Servers of this process, for kinds that a proxy asks: their ports."""
-    sites = {key: Site(each.kind.make(each.stage)) for key, each in leaves.items() if each.kind.is_behind}
+    room = Limits(fields=600)  # for what the proxy adds
+    sites = {
+        key: Site(each.kind.make(each.stage), limits=room)
+        for key, each in leaves.items()
+        if each.kind.is_behind
+    }
     with running(loop, sites) as ports:
         yield ports
 
