@@ -13,12 +13,13 @@ from container.channel.endpoints import UnixEndpoint
 from container.config.gateways import behind_proxies, hosts_before, parse_hosts
 from container.config.importer import ImportProblem, import_object
 from container.config.kinds import files, is_directory, resource_of, script
-from container.config.mounts import Mount, Welcome, parse_mounts
+from container.config.mounts import Mount, parse_mounts
 from container.config.objects import as_resource, asgi, wsgi
 from container.config.problems import ConfigProblem
 from container.config.scripts import mount_of_bin, mounts_of_root
 from container.config.tac import load_tac
 from container.config.users import user_directories, with_forward_auth, with_passwords
+from container.config.welcome import Welcome
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules

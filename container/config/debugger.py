@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from werkzeug.debug import DebuggedApplication
 from werkzeug.debug.tbtools import DebugTraceback
 
-from container.channel.endpoints import is_loopback, is_loopback_host
+from container.channel.endpoints import is_loopback
 from container.config.importer import frames_of_others
 from container.config.problems import ConfigProblem
-from container.message.authority import split_authority
+from container.config.visitors import is_from_here
 from container.message.errors import HTTPError
 from container.message.response import HTML, Response
 from container.resources.asgi import ASGIResource
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 # Frameworks that answer errors themselves leave them to the server when these say so.
 VARIABLES: Final = ("FLASK_DEBUG", "QUART_DEBUG", "LITESTAR_DEBUG")
 _COMMAND: Final = b"__debugger__=yes"
-# What proxies say of those they speak for.
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 # Requests of the page itself, and those of clients that are no browsers.
 _OWN_SITES: Final = (None, "none", "same-origin")
 
@@ -107,16 +105,9 @@ class Debugger:
             return own if isinstance(own, Response) else own(request, error)
         if "text/html" not in (request.headers.get("accept") or ""):
             return Response("".join(traceback.format_exception(error)), 500, content_type="text/plain")
-        if not is_trusted(request):
+        if not is_from_here(request):
             return traceback_page(error)
         return Response(self._tool.show(request, error), 500, content_type=HTML)
-
-
-def is_trusted(request: Request) -> bool:
-    """Does it come from the developer? A name of somebody else's that leads here (DNS rebinding) is no proof."""
-    host, _ = split_authority(request.headers.get("host") or "")
-    by_proxy = any(request.headers.get(name) is not None for name in _FORWARDED)
-    return is_loopback_host(host) and is_loopback_host(request.connection.client_host) and not by_proxy
 
 
 class _Tool(DebuggedApplication):
@@ -163,7 +154,7 @@ class _Front(Wrapper):
     def enter(self, request: Request) -> Resource:
         if (
             _COMMAND in request.raw_query
-            and is_trusted(request)
+            and is_from_here(request)
             and request.headers.get("sec-fetch-site") in _OWN_SITES
         ):
             return self._commands

@@ -1,4 +1,4 @@
-"""Mounts as the command line spells them, `/prefix=KIND:ARG`, and what stands where nothing was mounted.
+"""Mounts as the command line spells them, `/prefix=KIND:ARG`.
 
 Here: the grammar. Not here: which kinds there are, what their arguments mean, mounting (build.py).
 """
@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container.config.problems import ConfigProblem
-from container.message.response import Response
-from container.tree.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from container.message.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +48,3 @@ def _parse(text: str) -> Mount:
     if path and not all(path.split("/")):
         raise ConfigProblem(f"expected a prefix without empty segments, got {prefix!r} in {text!r}")
     return Mount(path, spec, text)
-
-
-_WELCOME = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>container is running</title>
-<style>
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 40rem; padding: 0 1rem; }
-pre { overflow: auto; padding: 1rem; background: #f4f4f4; color: #222; }
-</style>
-<h1>container is running</h1>
-<p>It was started without anything to serve. Stop it and start it with something:</p>
-<pre>container helloworld:application       a WSGI application, here of helloworld.py
-container --path public                the files of a directory
-container -y site.tac                  whatever a Python file puts together
-container --mount /app=helloworld:application --mount /static=path:public</pre>
-<p><code>container --help</code> lists all options.</p>
-</html>
-"""
-
-
-class Welcome(Resource):
-    """The root of a server that was given nothing to serve: says how to start with something."""
-
-    is_leaf = True
-
-    def __init__(self) -> None:
-        self._here = Response.html(_WELCOME)
-        self._elsewhere = Response.html(_WELCOME, 404)
-
-    def get(self, request: Request) -> Response:
-        return self._here if request.raw_path[request.base :] == b"/" else self._elsewhere

@@ -24,7 +24,7 @@ STYLE: Final = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.55 system-ui, sans-serif; margin: 14vh auto 4rem; max-width: 42rem; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; font-weight: 650; }
-small { color: #8a8f98; font-size: .9rem; font-weight: 400; font-variant-numeric: tabular-nums; }
+small { opacity: .65; font-size: .9rem; font-weight: 400; font-variant-numeric: tabular-nums; }
 pre { font-size: .875rem; overflow: auto; padding: 1rem; background: #8881; border-radius: .5rem; }
 """
 _PAGE: Final = """<!doctype html>

@@ -26,10 +26,11 @@ from container.config import kinds as module
 from container.config.build import build, site_of
 from container.config.importer import ImportProblem
 from container.config.kinds import resource_of
-from container.config.mounts import Welcome, parse_mounts
+from container.config.mounts import parse_mounts
 from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.config.tac import MODULE_NAME
+from container.config.welcome import Welcome
 from container.message.limits import Limits, Timeouts
 from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
 from container.resources.static import Files
