@@ -1,4 +1,5 @@
-"""Apache, nginx and lighttpd of Debian as private instances in front of somebody: what differs is how to say it."""
+"""Apache, nginx and lighttpd of Debian as private instances in front of somebody, and ourselves: what differs is how
+to say it."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+from tests.system.conftest import ROOT
 from tests.system.ports import await_port, free_port
 
 if TYPE_CHECKING:
@@ -51,8 +54,8 @@ server.port = {port}
 server.errorlog = "{folder}/error.log"
 {sites}
 """
-CONFIGS = {"apache": APACHE, "nginx": NGINX, "lighttpd": LIGHTTPD}
-PROGRAMS = {"apache": "apache2", "nginx": "nginx", "lighttpd": "lighttpd"}
+CONFIGS = {"apache": APACHE, "nginx": NGINX, "lighttpd": LIGHTTPD, "container": "{sites}"}
+PROGRAMS = {"apache": "apache2", "nginx": "nginx", "lighttpd": "lighttpd", "container": sys.executable}
 
 
 def program(name: str) -> str | None:
@@ -66,6 +69,8 @@ def _command(name: str, config: Path, folder: Path) -> list[str]:
         return [executable, "-d", str(folder), "-f", str(config), "-DFOREGROUND"]
     if name == "nginx":
         return [executable, "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(config)]
+    if name == "container":
+        return [executable, "-m", "container", "-y", str(config)]
     return [executable, "-D", "-f", str(config)]
 
 
@@ -76,7 +81,12 @@ def front_server(name: str, folder: Path, sites: Callable[[int], str]) -> Iterat
     folder.mkdir()
     config = folder / "server.conf"
     config.write_text(CONFIGS[name].format(folder=folder, port=port, sites=sites(port)))
-    environment = {"PATH": _PATH, "APACHE_RUN_DIR": str(folder), "APACHE_LOG_DIR": str(folder)}
+    environment = {
+        "PATH": _PATH,
+        "PYTHONPATH": str(ROOT),
+        "APACHE_RUN_DIR": str(folder),
+        "APACHE_LOG_DIR": str(folder),
+    }
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             _command(name, config, folder),

@@ -1,4 +1,6 @@
-"""Behind Apache, nginx and lighttpd, as docs/vhosts.md and docs/forwarding.md say: VM-01, VM-02, VM-05, VM-07, PX-09.
+"""Behind Apache, nginx, lighttpd and ourselves, as docs/vhosts.md and docs/forwarding.md say.
+
+VM-01, VM-02, VM-04, VM-05, VM-07, PX-06, PX-09.
 
 What differs between the servers is in RECIPES; all of them have to come to the same answers.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 SITE = """
 import json, os
 from container import (
-    Application, Files, Forwarded, Front, ParentRedirect, Resource, Response, Sessions, Site, VHostMonster,
-    WSGIResource,
+    Application, BasicAuth, Files, Forwarded, Front, ParentRedirect, Resource, Response, Sessions, Site,
+    VHostMonster, WSGIResource,
 )
 from container.resources.script import script_processors
 
@@ -59,10 +62,14 @@ front.mount("deep/er", scripts)
 root = Forwarded(front, TRUSTED)
 application = Application("site")
 application.serve(Site(root), "tcp:0:interface=127.0.0.1", "unix:" + os.path.abspath("app.sock"))
+guarded = Front(BasicAuth(Sessions(tree), users={"mary": "secret"}))
+guarded.mount("vhost", VHostMonster())
+application.serve(Site(guarded), "tcp:0:interface=127.0.0.1")
 """
 
 # How each server is told to speak to {backend}: as http://example.com by a path; as https by a path; what is
-# below /foo/bar by an equal path; with a script as the seeds have it; and by fields, over TCP and UNIX sockets.
+# below /foo/bar by an equal path; with a script, some levels down; to a guarded site; and by fields, over TCP and
+# UNIX sockets.
 RECIPES = {
     "apache": """
 <VirtualHost 127.0.0.1:{port}>
@@ -80,6 +87,10 @@ RECIPES = {
 <VirtualHost 127.0.0.1:{port}>
     ServerName script.example
     ProxyPass / http://{backend}/deep/er/vhost.rpy/http/script.example:80/
+</VirtualHost>
+<VirtualHost 127.0.0.1:{port}>
+    ServerName guarded.example
+    ProxyPass / http://{guarded}/vhost/http/guarded.example/
 </VirtualHost>
 <VirtualHost 127.0.0.1:{port}>
     ServerName rewrite.example
@@ -120,6 +131,10 @@ RECIPES = {
     server {{
         listen 127.0.0.1:{port}; server_name script.example;
         location / {{ proxy_pass http://{backend}/deep/er/vhost.rpy/http/script.example:80/; }}
+    }}
+    server {{
+        listen 127.0.0.1:{port}; server_name guarded.example;
+        location / {{ proxy_pass http://{guarded}/vhost/http/guarded.example/; }}
     }}
     server {{
         listen 127.0.0.1:{port}; server_name rewrite.example;
@@ -169,6 +184,10 @@ $HTTP["host"] == "script.example" {{
     proxy.server = ("" => (("host" => "127.0.0.1", "port" => {backend_port})))
     proxy.header = ("map-urlpath" => ("/" => "/deep/er/vhost.rpy/http/script.example:80/"))
 }}
+$HTTP["host"] == "guarded.example" {{
+    proxy.server = ("" => (("host" => "127.0.0.1", "port" => {guarded_port})))
+    proxy.header = ("map-urlpath" => ("/" => "/vhost/http/guarded.example/"))
+}}
 $HTTP["host"] == "rewrite.example" {{
     url.rewrite-once = ("^/(.*)" => "/vhost/http/rewrite.example:80/$1")
     proxy.server = ("" => (("host" => "127.0.0.1", "port" => {backend_port})))
@@ -187,13 +206,39 @@ $HTTP["host"] == "unix.example" {{
     )
 }}
 """,
+    "container": """
+from container import Application, Resource, ReverseProxy, Rewriter, Site, VirtualHosts
+
+
+def below(path, proxy):
+    root = Resource()
+    root.mount(path, proxy)
+    return root
+
+
+monster = "http://{backend}/vhost"
+hosts = VirtualHosts({{
+    "example.com": ReverseProxy(f"{{monster}}/http/example.com:80/"),
+    "secure.example": ReverseProxy(f"{{monster}}/https/secure.example/"),
+    "part.example": below("native", ReverseProxy(f"{{monster}}/http/part.example/native")),
+    "script.example": ReverseProxy("http://{backend}/deep/er/vhost.rpy/http/script.example:80/"),
+    "guarded.example": ReverseProxy("http://{guarded}/vhost/http/guarded.example"),
+    "rewrite.example": Rewriter(
+        ReverseProxy(f"{{monster}}/http"), lambda request: (request.hostname, *request.postpath)
+    ),
+    "fields.example": below("out", ReverseProxy("http://{backend}", host="preserve")),
+    "unix.example": ReverseProxy("unix:{socket}", host="preserve"),
+}})
+application = Application("front")
+application.serve(Site(hosts), "tcp:{port}:interface=127.0.0.1")
+""",
 }
 
 
 # Not the address that the servers have themselves: that one is trusted.
 CLIENT = "127.0.0.2"
-# lighttpd tells the scheme it has been asked with itself, and no TLS is spoken here.
-SCHEMES = {"apache": "https", "nginx": "https", "lighttpd": "http"}
+# lighttpd and we tell the scheme we have been asked with, and no TLS is spoken here.
+SCHEMES = {"apache": "https", "nginx": "https", "lighttpd": "http", "container": "http"}
 
 
 class Browser:
@@ -235,7 +280,7 @@ def served(start: Callable[..., Running], tmp_path: Path, trusted: list[str]) ->
     (tmp_path / "files" / "sub").mkdir(parents=True)
     (tmp_path / "files" / "sub" / "index.html").write_text("index")
     (tmp_path / "site.tac").write_text(SITE.replace("TRUSTED", repr(trusted)))
-    running = start("-y", "site.tac", addresses=2)
+    running = start("-y", "site.tac", addresses=3)
     (tmp_path / "app.sock").chmod(0o666)  # the servers may run as somebody else
     return running
 
@@ -245,8 +290,9 @@ def test_the_public_site_is_seen_behind(name: str, start: Callable[..., Running]
     if program(name) is None:
         pytest.skip(f"needs {name}")
     backend = served(start, tmp_path, ["127.0.0.1"])
-    address = backend.url.removeprefix("http://").rstrip("/")
-    words = {"backend": address, "backend_port": address.rpartition(":")[2], "socket": tmp_path / "app.sock"}
+    address, guarded = [urlsplit(url).netloc for url in backend.urls if url.startswith("http:")]
+    words = {"backend": address, "guarded": guarded, "socket": tmp_path / "app.sock"}
+    words |= {f"{name}_port": words[name].rpartition(":")[2] for name in ("backend", "guarded")}
     with front_server(name, tmp_path / name, lambda port: RECIPES[name].format(port=port, **words)) as port:
         browser = Browser(port)
         # By a path, at the root: URLs, query, sessions, redirects, files.
@@ -269,6 +315,11 @@ def test_the_public_site_is_seen_behind(name: str, start: Callable[..., Running]
         assert secure.json("secure.example", "/wsgi/x")["url"] == "https://secure.example/wsgi/x"
         # A part of the site, with the same path on both sides.
         assert browser.json("part.example", "/native/x")["url"] == "http://part.example/native/x"
+        # In front of a guard of the root, which has its say about the public request.
+        assert browser.get("guarded.example", "/native/x").status == 401
+        for path in ("/native/x", "/wsgi/x"):
+            seen = browser.json("guarded.example", path, Authorization="Basic bWFyeTpzZWNyZXQ=")
+            assert seen["url"] == f"http://guarded.example{path}"
         # As a script, two levels down; and by rewriting.
         assert browser.json("script.example", "/wsgi/x")["url"] == "http://script.example/wsgi/x"
         assert browser.json("rewrite.example", "/wsgi/x?y")["url"] == "http://rewrite.example/wsgi/x"
