@@ -155,10 +155,15 @@ def _encode(pair: Pair) -> tuple[bytes, int, int]:
     return encoded
 
 
+def may_trail(name: str) -> bool:
+    """May a field of this name come after the content?"""
+    return name.lower() not in _NO_TRAILERS
+
+
 def trailer_lines(block: FieldBlock) -> bytes:
     """The lines of a trailer section. Raises ValueError for a field that must not be there."""
     for name, _ in block.fields:
-        if name.lower() in _NO_TRAILERS:
+        if not may_trail(name):
             raise ValueError(f"expected a field that may come after the content, got {name!r}")
     return block.lines
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from container.message.errors import HTTPError
-from container.message.fields import Pair, encode_fields, list_tokens
+from container.message.fields import Pair, encode_fields, list_tokens, may_trail
 from container.message.headers import Headers
 from container.message.request import Request
 
@@ -44,6 +44,13 @@ def end_to_end(fields: Iterable[RawField], *, more: frozenset[bytes] = frozenset
         dropped = dropped.union(options) - {b"content-length"}  # without it the content would lose its end
         dropped |= more
     return [field for field in fields if field[0].lower() not in dropped]
+
+
+def end_to_end_trailers(trailers: Iterable[RawField]) -> list[RawField]:
+    """The trailers of a request that go on: none that belongs before the content, none that claims where it came
+    from: some servers make no difference between the two places."""
+    fields = without_claims(end_to_end(trailers))
+    return [field for field in fields if may_trail(field[0].decode("latin-1"))]
 
 
 def check_hops(fields: list[RawField]) -> None:

@@ -359,6 +359,37 @@ def test_interim_responses_and_trailers_go_through() -> None:
     assert answer.endswith(b"3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n")
 
 
+def test_trailers_of_a_request_go_on_unless_they_would_be_lies() -> None:
+    """PX-01, RQ-16: what frames, routes and authenticates comes before the content, and from us."""
+    late = (
+        b"X-Sum: 1\r\nContent-Length: 9\r\nAuthorization: Basic x\r\nX-Forwarded-For: 6.6.6.6\r\n"
+        b"X_Real_IP: 6.6.6.6\r\nTransfer-Encoding: chunked\r\nHost: b\r\nConnection: X-Sum\r\n"
+    )
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.head(reader)
+        began.set()
+        await self.head(reader)  # the content, to its last line
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async def run(last: bytes) -> bytes:
+        began.clear()
+        upstream = Scripted(talk)
+        async with upstream.serving() as port, serve(ReverseProxy(f"http://127.0.0.1:{port}")) as server:
+            async with talking(server.port) as peer:
+                peer.send(request("/", "Transfer-Encoding: chunked", method="POST") + b"3\r\nabc\r\n")
+                await began.wait()
+                peer.send(b"0\r\n" + last + b"\r\n")
+                assert (await peer.answer())[0] == 200
+        return upstream.heads[-1]
+
+    began = asyncio.Event()
+    assert (
+        asyncio.run(run(late.replace(b"Connection: X-Sum\r\n", b""))) == b"3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"
+    )
+    assert asyncio.run(run(late)) == b"3\r\nabc\r\n0\r\n\r\n"
+
+
 @pytest.mark.parametrize("willing", [True, False])
 def test_an_expectation_is_the_upstreams_to_answer(willing: bool) -> None:
     """PX-01: RFC 9110 10.1.1."""

@@ -15,7 +15,7 @@ from container.message.body import Trailers
 from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, encode_fields, list_tokens
-from container.message.gateway import end_to_end
+from container.message.gateway import end_to_end, end_to_end_trailers, lines
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.status import BODILESS
@@ -292,8 +292,7 @@ class ProxyCall:
             elif body.complete:
                 self._rest = False
                 if self._chunked:
-                    trailers = b"".join(b"%b: %b\r\n" % field for field in end_to_end(body.trailers))
-                    connection.write(h1_response.last_chunk(trailers))
+                    connection.write(h1_response.last_chunk(lines(end_to_end_trailers(body.trailers))))
                 connection.finish()
             elif body.error is not None or exchange.gone:
                 self._drop()
