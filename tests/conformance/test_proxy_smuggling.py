@@ -1,27 +1,37 @@
 """Requests that two servers might read differently: the one behind the proxy never sees another than the proxy.
 
-Each case goes through the proxy to two kinds of servers, one of them built on h11, which was written by others:
-both have to see the one request with the content that is meant, or nothing at all because it was refused (PX-01).
+Each case goes through the proxy to every back: one that keeps the octets that arrive and reads them with no mercy,
+one built on h11, ours, nginx in front of h11, and servers of others for WSGI and ASGI. All have to see the one request
+with the content that is meant, or nothing at all because it was refused (PX-01).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 import pytest
 
 from container.message.response import Response
 from container.resources.proxy import ReverseProxy
+from tests.conformance.hosts import Leaf as HostedLeaf
+from tests.conformance.hosts import start
 from tests.leaf import Leaf
+from tests.system.front_servers import front_server, program
 from tests.upstreams import PATIENCE_S, Scripted, serve, talking
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from container.message.request import Request
 
 # What would be a request of its own, if the content before it ended early.
-HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+HIDDEN = b"GET /native/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKS = b"5\r\nabcde\r\n0\r\n\r\n"
 
 Seen = list[tuple[str, bytes]]
@@ -98,77 +108,203 @@ CASES: dict[str, tuple[bytes, bytes, bytes | None]] = {
 }
 
 
-async def h11_server(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Notes every request it sees, read by h11."""
-    connection = h11.Connection(h11.SERVER)
-    content, method = b"", ""
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
-        elif isinstance(event, h11.Request):
-            method, content = f"{event.method.decode()} {event.target.decode()}", b""
-        elif isinstance(event, h11.Data):
-            content += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            self.seen.append((method, content))  # type: ignore[attr-defined]
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            connection.send(h11.Response(status_code=200, headers=[("Content-Length", "2")]))
-            connection.send(h11.Data(data=b"ok"))
-            connection.send(h11.EndOfMessage())
-            connection.start_next_cycle()
-        else:
-            return
+# Methods whose content some servers do not expect: where it ends must be said all the same.
+METHODS = ["GET", "HEAD", "DELETE", "OPTIONS", "PUT", "PATCH"]
+LAST = b"GET /native/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+def spelt(name: str) -> bytes:
+    fields, rest, _ = CASES[name]
+    return b"POST /native/echo HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (fields, rest)
 
 
 async def through_proxy(port: int, data: bytes) -> bytes:
     """What comes back when `data` and one good request are sent to the proxy in one go."""
     async with serve(ReverseProxy(f"http://127.0.0.1:{port}")) as server, talking(server.port) as peer:
-        peer.send(data + b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        peer.send(data + LAST)
         return await peer.rest()
 
 
-def check(seen: Seen, answer: bytes, content: bytes | None) -> None:
+def check(seen: Seen, answer: bytes, content: bytes | None, method: str = "POST") -> None:
     if content is None:
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
         assert answer.count(b"HTTP/1.1 ") == 1
         assert seen == []
     else:
-        assert seen == [("POST /x", content), ("GET /last", b"")]
+        assert seen == [(f"{method} echo", content), ("GET hello", b"")]
         assert answer.count(b"HTTP/1.1 200 OK") == 2
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_server_of_h11_sees_what_the_proxy_has_read(name: str) -> None:
-    """PX-01."""
-    fields, rest, content = CASES[name]
+# Backs that tell what they have seen.
 
-    async def run() -> None:
-        upstream = Scripted(h11_server)
-        upstream.seen = []  # type: ignore[attr-defined]
-        async with upstream.serving() as port:
-            answer = await through_proxy(
-                port, b"POST /x HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (fields, rest)
+
+class Recorder(Scripted):
+    """A back in this process; `seen` is what it took for requests."""
+
+    def __init__(self, talk: Any) -> None:
+        super().__init__(talk)
+        self.seen: Seen = []
+
+    def saw(self, method: bytes, target: bytes, content: bytes) -> None:
+        self.seen.append((f"{method.decode()} {target.decode().rpartition('/')[2]}", content))
+
+
+_LINE: Final = re.compile(rb"(\w+) (/\S*) HTTP/1\.1")
+_FIELD: Final = re.compile(rb"([!-9;-~]+): ([ -~]*)")
+
+
+async def merciless(self: Recorder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads octets as they arrive; there must be one way to read them only."""
+    while not reader.at_eof():
+        start, *lines = (await self.head(reader)).removesuffix(b"\r\n\r\n").split(b"\r\n")
+        line = _LINE.fullmatch(start)
+        fields = [found for each in lines if (found := _FIELD.fullmatch(each))]
+        assert line is not None, start
+        assert len(fields) == len(lines), lines
+        framing = [(each[1].lower(), each[2]) for each in fields if each[1].lower() in FRAMING]
+        assert len(framing) <= 1, framing
+        content = b""
+        if framing and framing[0][0] == b"content-length":
+            assert framing[0][1].isdigit()
+            content = await reader.readexactly(int(framing[0][1]))
+        elif framing:
+            assert framing[0] == (b"transfer-encoding", b"chunked")
+            while size := int(re.fullmatch(rb"([0-9a-f]+)\r\n", await reader.readline())[1], 16):  # type: ignore[index]
+                content += await reader.readexactly(size)
+                assert await reader.readexactly(2) == b"\r\n"
+            assert await reader.readexactly(2) == b"\r\n", "trailers that went on"
+        self.saw(line[1], line[2], content)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + (b"" if line[1] == b"HEAD" else b"ok"))
+
+
+FRAMING: Final = (b"content-length", b"transfer-encoding")
+
+
+async def h11_server(self: Recorder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads by h11, which was written by others."""
+    connection = h11.Connection(h11.SERVER)
+    content, method, target = b"", b"", b""
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Request):
+            method, target, content = event.method, event.target, b""
+        elif isinstance(event, h11.Data):
+            content += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self.saw(method, target, content)
+            data = connection.send(
+                h11.Response(status_code=200, headers=[("Content-Length", "2")], reason="OK")
             )
-            check(upstream.seen, answer, content)  # type: ignore[attr-defined]
+            data += connection.send(h11.Data(data=b"" if method == b"HEAD" else b"ok"))
+            data += connection.send(h11.EndOfMessage())
+            writer.write(data)
+            connection.start_next_cycle()
+        else:
+            return
 
-    asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_server_of_ours_sees_what_the_proxy_has_read(name: str) -> None:
-    """PX-01."""
-    fields, rest, content = CASES[name]
-    seen: Seen = []
+@asynccontextmanager
+async def ours() -> AsyncIterator[tuple[int, Recorder]]:
+    recorder = Recorder(None)
 
     async def note(request: Request) -> Response:
-        text = await request.read()
-        seen.append((f"{request.method} {request.raw_target.decode()}", text))
+        content = await request.read()
+        recorder.saw(request.method.encode(), request.raw_path, content)
         return Response(b"ok")
 
+    async with serve(Leaf(note)) as server:
+        yield server.port, recorder
+
+
+@asynccontextmanager
+async def scripted(talk: Any) -> AsyncIterator[tuple[int, Recorder]]:
+    recorder = Recorder(talk)
+    async with recorder.serving() as port:
+        yield port, recorder
+
+
+HERE: Final = {"merciless": lambda: scripted(merciless), "h11": lambda: scripted(h11_server), "ours": ours}
+
+
+@pytest.mark.parametrize("back", HERE)
+@pytest.mark.parametrize("name", CASES)
+def test_a_back_sees_what_the_proxy_has_read(name: str, back: str) -> None:
+    """PX-01."""
+
     async def run() -> None:
-        async with serve(Leaf(note)) as upstream:
-            data = b"POST /x HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (fields, rest)
-            check(seen, await through_proxy(upstream.port, data), content)
+        async with HERE[back]() as (port, recorder):
+            check(recorder.seen, await through_proxy(port, spelt(name)), CASES[name][2])
 
     asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+
+
+@pytest.mark.parametrize("back", HERE)
+@pytest.mark.parametrize("method", METHODS)
+def test_content_of_every_method_ends_where_it_is_said_to(method: str, back: str) -> None:
+    """PX-01."""
+
+    async def run() -> None:
+        for name in ("hidden in a length", "hidden in a chunk"):
+            data = spelt(name).replace(b"POST", method.encode(), 1)
+            async with HERE[back]() as (port, recorder):
+                check(recorder.seen, await through_proxy(port, data), HIDDEN, method)
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
+
+
+# Servers of others, as processes of their own: all cases to one process.
+
+
+def wrong_of(results: dict[str, tuple[Seen, bytes]]) -> dict[str, AssertionError]:
+    wrong = {}
+    for name, (seen, answer) in results.items():
+        try:
+            check(seen, answer, CASES[name][2])
+        except AssertionError as error:
+            wrong[name] = error
+    return wrong
+
+
+@pytest.mark.parametrize("host", ["gunicorn", "waitress", "uvicorn", "granian"])
+def test_servers_of_others_see_what_the_proxy_has_read(host: str) -> None:
+    """PX-01: the parsers of gunicorn, waitress, httptools under uvicorn, hyper under granian."""
+    running = start(host)
+    results = {}
+    try:
+        for name in CASES:
+            leaf = HostedLeaf(running, "native")
+            leaf.ask("reset")
+            answer = asyncio.run(through_proxy(running.port, spelt(name)))
+            contents = [*leaf.uploads, b""]
+            results[name] = (list(zip(leaf.calls, contents, strict=False)), answer)
+    finally:
+        running.end()
+    assert wrong_of(results) == {}
+
+
+NGINX: Final = """
+    server {{
+        listen 127.0.0.1:{port}; access_log off;
+        location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1; }}
+    }}
+"""
+
+
+@pytest.mark.skipif(program("nginx") is None, reason="needs the Debian package nginx")
+def test_nginx_sees_what_the_proxy_has_read(tmp_path: Path) -> None:
+    """PX-01: nginx passes on what it saw."""
+
+    async def run() -> dict[str, tuple[Seen, bytes]]:
+        results = {}
+        async with scripted(h11_server) as (behind, recorder):
+            sites = partial(NGINX.format, behind=behind)
+            with front_server("nginx", tmp_path / "nginx", lambda port: sites(port=port)) as port:
+                for name in CASES:
+                    answer = await through_proxy(port, spelt(name))
+                    results[name] = recorder.seen, answer
+                    recorder.seen = []
+        return results
+
+    assert wrong_of(asyncio.run(run())) == {}
