@@ -382,7 +382,6 @@ def test_trailers_of_a_request_go_on_unless_they_would_be_lies() -> None:
                 assert (await peer.answer())[0] == 200
         return upstream.heads[-1]
 
-    began = asyncio.Event()
     assert (
         asyncio.run(run(late.replace(b"Connection: X-Sum\r\n", b""))) == b"3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"
     )
