@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from container.tree.forwarded import Forwarded
     from container.tree.front import Front
     from container.tree.pages import ErrorPage
+    from container.tree.request_ids import RequestIds
     from container.tree.resource import Resource
     from container.tree.site import Site
 
@@ -108,6 +109,7 @@ _HOMES = {
     "RedisStore": "sessions.redis",
     "Registry": "resources.script",
     "Request": "message.request",
+    "RequestIds": "tree.request_ids",
     "Resource": "tree.resource",
     "ResourceScript": "resources.script",
     "Response": "message.response",
@@ -147,8 +149,8 @@ __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type 
     "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor", "FastCGIResource", "FileBody", "Files",
     "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded", "Front", "Guard", "Gzip", "HTTPError", "HandlerResource",
     "Headers", "Health", "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Permit",
-    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "Resource", "ResourceScript", "Response",
-    "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
+    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript",
+    "Response", "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
     "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool", "Timeouts", "UWSGIResource",
     "Upstream", "UserDirectory", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket",
     "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde",

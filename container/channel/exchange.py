@@ -97,9 +97,11 @@ class H1Exchange(H1Answer):
             channel.transport.write(b"".join((opening, block.section, body)))
         self._channel = None
         self.ended = self.gone = True
+        request = self.request
+        if request.notes is not None:
+            request.notes.block = block if block.length >= 0 else block.sized(size)
         if group.host.log is not None:
             group.host.log(self)
-        request = self.request
         if request.body is not EMPTY:
             request.release()
         request.exchange = ENDED
@@ -116,6 +118,8 @@ class H1Exchange(H1Answer):
         ):
             line = h1_response.STATUS_LINES[304]
             channel.transport.write(b"".join((line, channel.group.default_fields, block.lines, b"\r\n")))
+            if self.request.notes is not None:
+                self.request.notes.block = block
             self.started = True
             self.status = status
             self._finish(channel)
@@ -330,6 +334,8 @@ class H1Exchange(H1Answer):
         channel.transport.write(
             b"".join((h1_response.status_line(status), defaults, lines, block.lines, b"\r\n"))
         )
+        if self.request.notes is not None:
+            self.request.notes.answered(block)
         self._channel = None
         return channel
 

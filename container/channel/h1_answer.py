@@ -5,6 +5,7 @@ gets into the socket `sendfile.py`.
 """
 
 import logging
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from container.channel.base import CLIENT_CLOSED_REQUEST, UNKNOWN, BaseExchange
@@ -62,6 +63,8 @@ class H1Answer(BaseExchange):
         channel = self._channel
         assert channel is not None, "the answer has just begun"
         line = h1_response.status_line(status, reason)
+        if self.request.notes is not None:
+            self.request.notes.block = block
         self.started = True
         self.status = status
         self._discards = True
@@ -120,6 +123,8 @@ class H1Answer(BaseExchange):
                 self.bytes_sent += len(data)
         if head:
             channel.transport.write(head + data)
+            if self.request.notes is not None:
+                self.request.notes.head_left = perf_counter()
             self._head = b""  # only now: data that is no bytes has raised before
         elif data:
             channel.transport.write(data)
@@ -157,6 +162,8 @@ class H1Answer(BaseExchange):
             self.end()
         elif can_send(channel):
             head, self._head = self._head, b""
+            if self.request.notes is not None:
+                self.request.notes.head_left = perf_counter()
             FileSender(channel, self, head, body).begin()
         else:
             self.stream_pieces(channel, body)

@@ -43,7 +43,7 @@ from container.service.loop import EXIT_NOT_LOADED, EXIT_USAGE, STOP_SIGNALS, Lo
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
 from container.service.reload import NotLoaded, ReloadProblem
-from container.tree.accesslog import AccessLog, Formatter, JSONFormatter, VirtualHostFormatter
+from container.tree.accesslog import AccessLog, make_formatter
 from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 from container.tree.site import Site
 
@@ -300,11 +300,7 @@ def open_access_log(
         if name is not None:
             raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
         return None
-    formatter: Formatter | None = None
-    if options["access_log_format"] == "json":
-        formatter = JSONFormatter()
-    elif options["access_log_format"] == "vhost":
-        formatter = VirtualHostFormatter()
+    formatter = make_formatter(options["access_log_format"])
     if name is None or name == "-":
         return (
             AccessLog(sys.stdout, formatter) if sys.stdout is not None else None

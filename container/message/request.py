@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from container.message.exchange import Exchange
     from container.message.form_data import FormData, Params
     from container.message.form_limits import FormLimits
+    from container.message.notes import Notes
     from container.message.session import Session
+    from container.message.trace import Trace
     from container.message.url import URLs
 
 _PIECE: Final = 64 * 1024
@@ -43,7 +45,7 @@ class Request:
 
     __slots__ = (
         "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
-        "memo", "method", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
+        "memo", "method", "notes", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -70,6 +72,8 @@ class Request:
         self.body = body
         self.memo = memo
         self.is_masked = False
+        # Taken where the log or the loggers of the site ask for them.
+        self.notes: Notes | None = None
         # Who the client is, and how that was found out: ("mary", "Basic"). A guard says so by `set_user`.
         self.user: tuple[str, str] | None = None
         # Set by Sessions on the way down the tree; whoever hands it on opens it (Session.open).
@@ -194,6 +198,35 @@ class Request:
     def client(self) -> tuple[str, int] | None:
         """The client's address and port, as the connection or a trusted proxy tells it; None on a UNIX socket."""
         return self.connection.client
+
+    @property
+    def id(self) -> str:
+        """What this request is called, in logs and for whoever asks: what its X-Request-ID says when that is
+        harmless, else its trace id."""
+        lazy = self._cache()
+        if "id" not in lazy:
+            from container.message.trace import id_of
+
+            lazy["id"] = id_of(self.raw_headers) or self.trace.trace_id
+        id: str = lazy["id"]
+        return id
+
+    @property
+    def trace(self) -> "Trace":
+        """The trace it belongs to (W3C Trace Context): that of its `traceparent` when it is valid, else a new one."""
+        lazy = self._cache()
+        if "trace" not in lazy:
+            from container.message.trace import trace_of
+
+            lazy["trace"] = trace_of(self.raw_headers)
+        trace: Trace = lazy["trace"]
+        return trace
+
+    def replace_fields(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Have it that other fields were sent; names are lower-case."""
+        self.raw_headers = fields
+        for name in ("headers", "cookies", "id", "trace"):
+            self._forget(name)
 
     def set_user(self, user: str, scheme: str) -> None:
         """Say who the client is: REMOTE_USER and AUTH_TYPE of what runs below (RFC 3875 4.1.1, 4.1.11)."""
@@ -376,7 +409,7 @@ class Request:
     def _begin_anew(self, *kept: str) -> int:
         """Forget what was found out, but for `kept`; how often this has happened."""
         lazy = self._cache()
-        self._lazy = {name: lazy[name] for name in kept if name in lazy}
+        self._lazy = {name: lazy[name] for name in (*kept, "id", "trace") if name in lazy}
         count: int = lazy.get("redirects", 0) + 1
         self._lazy["redirects"] = count
         return count

@@ -56,8 +56,8 @@ class VirtualHosts(Resource):
         self.parents = parents
         self._elsewhere: Resource = _HostList(self) if listing else _NO_HOST
         self._hosts: dict[str, Resource] = {}
-        # The resource for a Host field as it was sent, and whether the connection was secure.
-        self._known: dict[tuple[bytes | None, bool], Resource] = {}
+        # For a Host field as it was sent and whether the connection was secure: the resource, and its host.
+        self._known: dict[tuple[bytes | None, bool], tuple[Resource, str]] = {}
         for name, resource in (hosts or {}).items():
             self.add_host(name, resource)
 
@@ -87,13 +87,15 @@ class VirtualHosts(Resource):
         key = request.raw_header(b"host"), request.is_secure
         found = self._known.get(key)
         if found is None:
-            found = self._look(request) or self.default or self._elsewhere
+            found = self._look(request) or (self.default or self._elsewhere, "")
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
             self._known[key] = found
-        return found
+        if request.notes is not None:
+            request.notes.host = found[1]
+        return found[0]
 
-    def _look(self, request: Request) -> Resource | None:
+    def _look(self, request: Request) -> tuple[Resource, str] | None:
         if not request.raw_header(b"host"):
             return None
         name, port = request.hostname, request.port
@@ -104,11 +106,11 @@ class VirtualHosts(Resource):
         for key in lookups(name, port):
             found = self._hosts.get(key)
             if found is not None:
-                return found
+                return found, _shown(key)
             if self.parents and key.startswith("*."):
                 found = self._hosts.get(key.removeprefix("*."))
                 if found is not None:
-                    return found
+                    return found, _shown(key.removeprefix("*."))
         return None
 
     # The tree.

@@ -1,6 +1,6 @@
 """What gunicorn's hooks and loggers are told of requests: its own shapes, made of ours.
 
-Only where somebody asked for them: it is not for free. The access log of `container` is `tree/accesslog.py`.
+Only where somebody asked for them: it is not for free. The access log of `container` is `tree/accesslog/`.
 """
 
 from __future__ import annotations

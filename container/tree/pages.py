@@ -39,6 +39,7 @@ _PAGE: Final = """<!doctype html>
 {extra}</main>
 </html>
 """
+_NAMED: Final = "<p><small>Request {}</small></p>\n"
 
 
 def page(status: int, title: str, detail: str, *, extra: str = "") -> str:
@@ -46,22 +47,30 @@ def page(status: int, title: str, detail: str, *, extra: str = "") -> str:
     return _PAGE.format(status=status, title=escape(title), detail=escape(detail), extra=extra, style=STYLE)
 
 
-def error_page(status: int, detail: str = "", *, title: str = "", request: Request | None = None) -> Response:
-    """The page for `status`: HTML, or problem JSON for a client that prefers it. All text is escaped."""
+def error_page(
+    status: int, detail: str = "", *, title: str = "", request: Request | None = None, id: str = ""
+) -> Response:
+    """The page for `status`: HTML, or problem JSON for a client that prefers it. All text is escaped.
+
+    `id` is that of the request, for whoever wants to ask what is in the log.
+    """
     title = title or reason(status)
     detail = detail or _DETAILS.get(status, "")
     if request is not None and prefers_json(request):
         problem = {"status": status, "title": title} | ({"detail": detail} if detail else {})
+        if id:
+            problem["request_id"] = id
         response = Response.json(problem, status)
         response.headers.set("Content-Type", "application/problem+json")
         return response
-    return Response(page(status, title, detail), status, content_type=HTML)
+    extra = _NAMED.format(escape(id)) if id else ""
+    return Response(page(status, title, detail, extra=extra), status, content_type=HTML)
 
 
-def traceback_page(error: BaseException) -> Response:
+def traceback_page(error: BaseException, id: str = "") -> Response:
     """The 500 page of a site under development: the whole traceback, escaped."""
     text = "".join(traceback.format_exception(error))
-    extra = f"<pre>{escape(text)}</pre>\n"
+    extra = f"{_NAMED.format(escape(id)) if id else ''}<pre>{escape(text)}</pre>\n"
     return Response(page(500, "Internal Server Error", str(error), extra=extra), 500, content_type=HTML)
 
 

@@ -19,6 +19,7 @@ from container.message.exchange import Exchange
 from container.message.fields import encode_fields
 from container.message.headers import Headers, HeaderSource
 from container.message.limits import Limits, Timeouts
+from container.message.notes import Notes, context_of, current
 from container.message.request import Request
 from container.message.response import Response
 from container.tree.encoding import EncodingRules
@@ -86,6 +87,8 @@ class Site(Resource):
         self.timeouts = timeouts or Timeouts()
         self.quota = SpoolQuota(self.limits.spool_quota)
         self.log = access_log
+        # Notes are taken of every request, even if the log does not ask for them: for log records that tell of it.
+        self.takes_notes = getattr(access_log, "needs_notes", False)
         rules = EncodingRules(encoders)
         self.encoding = rules if rules.encoders else None
         self._context = copy_context()
@@ -109,6 +112,9 @@ class Site(Resource):
     def dispatch(self, exchange: Exchange) -> None:
         """Answer the request of `exchange`, now or later. Never raises."""
         request = exchange.request
+        if self.takes_notes and request.notes is None:
+            self._take_notes(exchange)
+            return
         request.site = self
         answer: object
         try:
@@ -149,6 +155,16 @@ class Site(Resource):
             return
         log.error("%s broke off after %d bytes", exchange.request, exchange.bytes_sent, exc_info=error)
 
+    def _take_notes(self, exchange: Exchange) -> None:
+        """Dispatch as one of whom notes are taken."""
+        request = exchange.request
+        request.notes = Notes()
+        token = current.set(request)
+        try:
+            self.dispatch(exchange)
+        finally:
+            current.reset(token)
+
     # A Site inside a tree, and at its top.
 
     def _put(self, name: str, child: Resource) -> Resource:
@@ -174,6 +190,7 @@ class Site(Resource):
 
     async def start(self) -> None:
         """Start every resource of the tree, the root first; those started are stopped when one fails."""
+        self.takes_notes = self.takes_notes or getattr(self.log, "needs_notes", False)
         started: list[Resource] = []
         try:
             for resource in self.resources():
@@ -219,7 +236,7 @@ class Site(Resource):
         """Anything but a plain Response: make it one, now or when it has been awaited."""
         if isawaitable(answer):
             # Not in the context we are called in: that may be of the request before, which has just been answered.
-            context = self._context.copy()
+            context = context_of(exchange.request, self._context)
             task: Task[None] = get_running_loop().create_task(
                 self._await_answer(exchange, answer), context=context
             )
@@ -292,9 +309,11 @@ class Site(Resource):
         if own is not None:
             response = own if isinstance(own, Response) else own(request, error)
         elif self.display_tracebacks and not isinstance(error, HTTPError):
-            response = traceback_page(error)
+            response = traceback_page(error, request.id)
         else:
-            response = error_page(status, detail, request=request)
+            # Whoever sees a page for an error of ours can tell which line of the log is about it.
+            id = request.id if status >= 500 else ""
+            response = error_page(status, detail, request=request, id=id)
         if isinstance(error, HTTPError) and error.headers:
             response = response.copy()
             for name, value in error.headers.items():

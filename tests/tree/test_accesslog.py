@@ -11,8 +11,8 @@ import pytest
 
 from container.message.response import Response
 from container.testing import Client
-from container.tree import accesslog
 from container.tree.accesslog import AccessLog, CombinedFormatter, Entry
+from container.tree.accesslog import log as accesslog
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.leaf import GET, Held, Leaf, MemoryLog, request

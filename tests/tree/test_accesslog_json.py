@@ -18,7 +18,8 @@ from tests.leaf import GET, Held, Leaf, MemoryLog, request
 
 MEMBERS = [
     "time", "client", "user", "method", "target", "http_version", "status", "bytes", "host", "referer",
-    "user_agent",
+    "user_agent", "scheme", "tls", "bytes_received", "duration_s", "first_byte_s", "queue_s", "vhost", "mount",
+    "upstream", "request_id", "trace_id",
 ]  # fmt: skip
 
 
@@ -51,10 +52,14 @@ def test_a_line_has_all_that_is_known_of_an_exchange() -> None:
         )
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry.pop("time"))
+    assert re.fullmatch("[0-9a-f]{32}", entry.pop("request_id"))
+    assert re.fullmatch("[0-9a-f]{32}", entry.pop("trace_id"))
+    assert 0 < entry.pop("first_byte_s") <= entry.pop("duration_s") < 60
     assert entry == {
         "client": "127.0.0.1", "user": "joe", "method": "GET", "target": "/a?b=c", "http_version": "1.1",
         "status": 200, "bytes": 5, "host": "shop:81", "referer": "http://r/",
-        "user_agent": "Mozilla/5.0 (X)",
+        "user_agent": "Mozilla/5.0 (X)", "scheme": "http", "tls": None, "bytes_received": 0, "queue_s": None,
+        "vhost": None, "mount": "", "upstream": None,
     }  # fmt: skip
 
 
@@ -110,8 +115,11 @@ def test_the_user_is_the_one_who_authenticated(field: str, user: str | None) -> 
 )
 def test_a_request_that_could_not_be_read_has_neither_method_nor_target(data: bytes, status: int) -> None:
     entry = logged(data, client=("2001:db8::7", 5))
-    unknown = ("method", "target", "http_version", "host", "referer", "user_agent", "user")
-    assert [entry[name] for name in unknown] == [None] * 7
+    unknown = (
+        "method", "target", "http_version", "host", "referer", "user_agent", "user", "scheme", "mount", "duration_s",
+        "first_byte_s",
+    )  # fmt: skip
+    assert [entry[name] for name in unknown] == [None] * 11
     assert (entry["client"], entry["status"]) == ("2001:db8::7", status)
     assert entry["bytes"] > 0
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
+from container.message.notes import context_of
 from container.message.request import Request
 from container.message.websocket import DEFAULT_OPTIONS, WebSocketOptions, wants_websocket
 from container.resources.asgi.http import HTTPCall
@@ -89,7 +90,7 @@ class ASGIResource(Resource):
         loop = asyncio.get_running_loop()
         self._calls.add(call)
         # Not in the context we are called in: that may be of the request before, which has just been answered.
-        call.task = loop.create_task(call.run(), context=self._context.copy())
+        call.task = loop.create_task(call.run(), context=context_of(request, self._context))
         if self.request_timeout is not None:
             call.deadline = loop.call_later(self.request_timeout, call.time_out)
         return exchange

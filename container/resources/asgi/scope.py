@@ -66,6 +66,8 @@ def http_scope(request: Request, root_path: str, state: dict[str, Any] | None, o
         scope["scheme"] = request.scheme
     if state is not None:
         scope["state"] = state.copy()
+    if request.notes is not None and request.notes.passes_id:
+        scope["container.request_id"] = request.id
     if request.user is not None:
         scope["user"] = user = User(*request.user)
         scope["auth"] = user

@@ -111,6 +111,8 @@ class ProxyCall:
         self._fresh = False
         self._upstream, self._pool = chosen
         self.tried.append(self._upstream)
+        if self.exchange.request.notes is not None:
+            self.exchange.request.notes.upstream = str(self._pool.address)
         self._asked = True
         try:
             self._head = self._passing.head(self.exchange.request, self._upstream)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from io import BytesIO
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
@@ -18,11 +19,13 @@ from container.message.errors import ClientDisconnected
 from container.message.exchange import Exchange
 from container.message.fields import CLOSE, FieldBlock, Pair, encode_fields
 from container.message.file_body import FileBody
+from container.message.notes import Notes, current
+from container.message.request import Request
 from container.message.response import Response
 from container.message.selection import answer_file
 from container.message.status import reason as standard_reason
 from container.resources.deadlines import Deadline
-from container.resources.wsgi.environ import make_environ
+from container.resources.wsgi.environ import Environ, make_environ
 from container.resources.wsgi.streams import FileWrapper
 from container.sessions.apps import ThreadSession
 
@@ -88,6 +91,8 @@ class WSGICall:
                 self._finished = True
             if self._input is not None:
                 self._input.close()
+            if self.exchange.request.notes is not None:
+                current.set(None)
         if self.deadline is not None:
             self.replaced = self.deadline.finish()
         self.resource.pool.deliver(self)
@@ -97,6 +102,8 @@ class WSGICall:
         resource = self.resource
         request = self.exchange.request
         environ = make_environ(request, resource.base, resource)
+        if request.notes is not None:
+            self._note(request, request.notes, environ)
         body = request.body
         if body is EMPTY:
             environ["wsgi.input"] = BytesIO()
@@ -112,6 +119,13 @@ class WSGICall:
             loop = None if resource.inline else resource.pool.loop
             environ["container.session"] = ThreadSession(request.attached_session, loop)
         return resource.app(environ, self.start_response)
+
+    def _note(self, request: Request, notes: Notes, environ: Environ) -> None:
+        """It has come to the application: note when, and let its loggers know."""
+        notes.taken = perf_counter()
+        current.set(request)
+        if notes.passes_id:
+            environ["container.request_id"] = request.id
 
     def _send_whole(self, result: Sequence[bytes]) -> None:
         data = result[0] if len(result) == 1 else b"".join(result)

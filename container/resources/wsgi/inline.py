@@ -7,6 +7,7 @@ Saves two changes of thread; nothing else is served while the application runs, 
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from container.message.notes import current
 from container.resources.wsgi.call import WSGICall
 from container.resources.wsgi.streams import FileWrapper
 
@@ -21,6 +22,8 @@ class InlineCall(WSGICall):
             self._run()
         except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
             self._fail(error)
+        if self.exchange.request.notes is not None:
+            current.set(None)
 
     def _run(self) -> None:
         result = self.begin()

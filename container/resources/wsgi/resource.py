@@ -7,6 +7,7 @@ not when too many wait already; no longer than its deadline. Everything here run
 import io
 import logging
 import os
+from time import perf_counter
 from typing import Any, BinaryIO, Final, cast
 
 from container.message.errors import HTTPError
@@ -83,6 +84,8 @@ class WSGIResource(Resource):
             InlineCall(self, exchange).run()
         else:
             call = WSGICall(self, exchange)
+            if request.notes is not None:
+                request.notes.queued = perf_counter()
             if not self.pool.submit(call):
                 raise HTTPError(503, headers={"Retry-After": _RETRY_AFTER})
             if self.deadlines.timeout is not None:

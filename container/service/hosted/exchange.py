@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from time import perf_counter
 from typing import Final, TypeAlias
 
 from container.channel.base import CLIENT_CLOSED_REQUEST, UNKNOWN, BaseExchange
@@ -337,6 +338,8 @@ class HostedExchange(BaseExchange):
 
     def _begin(self, status: int, block: FieldBlock) -> None:
         """Make the head; it leaves with the first content or with the end."""
+        if self.request.notes is not None:
+            self.request.notes.block = block
         self.started = True
         self.status = status
         length = 0 if status == 205 else block.length
@@ -361,6 +364,8 @@ class HostedExchange(BaseExchange):
     def _put_content(self, data: bytes, *, more: bool) -> None:
         if self._head is not None:
             head, self._head = self._head, None
+            if self.request.notes is not None:
+                self.request.notes.head_left = perf_counter()
             self._put(head)
         elif not data and self._outbox and "more_body" in self._outbox[-1]:
             self._outbox[-1]["more_body"] = more  # the last piece is still here: it can tell of the end
