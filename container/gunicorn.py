@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn import util
@@ -18,7 +19,14 @@ from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.errors import AppImportError
 
 from container.channel.certificates import TLSSettings
-from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, describe_socket, with_tls
+from container.channel.endpoints import (
+    DEFAULT_BACKLOG,
+    Endpoint,
+    ProxiedEndpoint,
+    ProxyPolicy,
+    describe_socket,
+    with_tls,
+)
 from container.config.build import bind_sites
 from container.config.gateways import parse_proxies
 from container.config.importer import ImportProblem, format_user_traceback, import_object
@@ -52,18 +60,12 @@ class Worker(ServingWorker):
         """Called by gunicorn in the arbiter: refuse what would be ignored otherwise."""
         if cfg.protocol != "http":
             raise RuntimeError(f"container.gunicorn.Worker: expected protocol http, got {cfg.protocol!r}")
-        if cfg.is_ssl and is_set(cfg, "ssl_context"):
-            raise RuntimeError(
-                "container.gunicorn.Worker: expected certfile and keyfile without ssl_context, got both"
-            )
-        if cfg.proxy_protocol != "off":
-            raise RuntimeError(
-                "container.gunicorn.Worker: expected proxy_protocol off: it is not understood yet"
-            )
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.loop_name = self.cfg.asgi_loop
+        if is_set(self.cfg, "worker_connections"):
+            self.connections_max = self.cfg.worker_connections
         timeout = float(self.cfg.graceful_timeout)
         self.graceful_timeout = max(timeout / 2, timeout - _KILL_MARGIN_S)
 
@@ -135,18 +137,30 @@ def settings_of(cfg: Any) -> Settings:
 
 
 def endpoint_of(cfg: Any) -> Endpoint:
-    """What stands for gunicorn's sockets, behind TLS when it was told to."""
-    sockets = _Sockets(cfg.backlog)
-    if not cfg.is_ssl:
-        return sockets
-    tls = TLSSettings(
+    """What stands for gunicorn's sockets, behind the layers it was told of."""
+    endpoint: Endpoint = _Sockets(cfg.backlog)
+    if cfg.is_ssl:
+        endpoint = with_tls(endpoint, _tls_of(cfg))
+    if cfg.proxy_protocol != "off":
+        endpoint = ProxiedEndpoint(endpoint, _policy_of(cfg))
+    return endpoint
+
+
+def _tls_of(cfg: Any) -> TLSSettings:
+    return TLSSettings(
         certificate=cfg.certfile or cfg.keyfile,
         key=cfg.keyfile,
         authorities=cfg.ca_certs,
         client=_CLIENTS[ssl.VerifyMode(cfg.cert_reqs)],
         ciphers=cfg.ciphers,
+        hook=partial(cfg.ssl_context, cfg) if is_set(cfg, "ssl_context") else None,
     )
-    return with_tls(sockets, tls)
+
+
+def _policy_of(cfg: Any) -> ProxyPolicy:
+    """A header may be missing, and only some peers may send one: gunicorn's rules."""
+    peers = None if "*" in cfg.proxy_allow_ips else tuple(cfg.proxy_allow_networks())
+    return ProxyPolicy(_VERSIONS[cfg.proxy_protocol], required=False, peers=peers)
 
 
 _LIMITS: Final = {
@@ -154,6 +168,7 @@ _LIMITS: Final = {
     "limit_request_fields": "fields",
     "limit_request_field_size": "field_size",
 }
+_VERSIONS: Final = {"v1": frozenset({1}), "v2": frozenset({2}), "auto": frozenset({1, 2})}
 _CLIENTS: Final = {
     ssl.CERT_NONE: "none",
     ssl.CERT_OPTIONAL: "optional",

@@ -1,8 +1,10 @@
-"""Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other.
+"""Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other; and
+all connections where their number has a limit.
 
-They are accepted here, not by the loop: a header is read off the socket before a transport has it, and who
-speaks plain HTTP to a TLS port is told so. Until the channel takes over, an arrival counts as a channel of the
-group, so that the sweep sees its deadline and the drain waits for it. Not here: plain connections.
+They are accepted here, not by the loop: a header is read off the socket before a transport has it, who speaks
+plain HTTP to a TLS port is told so, and no loop can be made to accept for a while and then no more. Until the
+channel takes over, an arrival counts as a channel of the group, so that the sweep sees its deadline and the drain
+waits for it.
 """
 
 import asyncio
@@ -10,10 +12,12 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from container.channel.certificates import Certificates
+from container.channel.endpoints.haproxy import ProxyPolicy
 from container.channel.group import ChannelGroup
 from container.channel.h1 import H1Channel
 from container.message.errors import ProtocolError
@@ -40,14 +44,26 @@ _PLAIN_HTTP: Final = (
 
 
 class ArrivalListener:
-    """Accepts the connections of one socket; to the server it is like the listeners of the loop."""
+    """Accepts the connections of one socket; to the server it is like the listeners of the loop.
+
+    `channel` is called with what came before HTTP: `header` and `early`, as those of H1Channel.
+    """
 
     def __init__(
-        self, group: ChannelGroup, sock: socket.socket, *, is_proxied: bool, certificates: Certificates | None
+        self,
+        group: ChannelGroup,
+        sock: socket.socket,
+        channel: Callable[..., H1Channel],
+        *,
+        policy: ProxyPolicy | None,
+        certificates: Certificates | None,
     ) -> None:
         self.group = group
-        self.is_proxied = is_proxied
+        self.channel = channel
+        self.policy = policy
         self.certificates = certificates
+        if group.room is not None:
+            group.room.wanted_by(self._read)
         self._socket = sock
         self._arrivals: set[Arrival] = set()
         self._is_reading = False
@@ -67,9 +83,13 @@ class ArrivalListener:
         self._read()
 
     def _read(self) -> None:
-        if not self._is_reading and not self._is_closed and len(self._arrivals) < PENDING_MAX:
+        if not (self._is_reading or self._is_closed or self._is_full()):
             self._is_reading = True
             self.group.loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _is_full(self) -> bool:
+        room = self.group.room
+        return len(self._arrivals) >= PENDING_MAX or (room is not None and room.is_taken)
 
     def _pause(self) -> None:
         if self._is_reading:
@@ -90,7 +110,7 @@ class ArrivalListener:
             return
         connection.setblocking(False)
         self._arrivals.add(Arrival(self, connection))
-        if len(self._arrivals) >= PENDING_MAX:
+        if self._is_full():
             self._pause()
 
 
@@ -129,21 +149,20 @@ class Arrival:
 
     async def _arrive(self, sock: socket.socket) -> None:
         listener = self._listener
-        header = None
-        if listener.is_proxied:
-            header = await self._read_header(sock)
+        header, early = None, b""
+        if listener.policy is not None and listener.policy.covers(sock.getpeername()):
+            header, early = await self._read_header(sock, listener.policy)
         context: ssl.SSLContext | None = None
         if listener.certificates is not None:
-            if not await self._begins_with_tls(sock):
+            if early or not await self._begins_with_tls(sock):
                 return
             context = listener.certificates.context
-        await self._hand_over(sock, header, context)
+        await self._hand_over(sock, partial(listener.channel, header=header, early=early), context)
 
     async def _hand_over(
-        self, sock: socket.socket, header: ProxyHeader | None, context: ssl.SSLContext | None
+        self, sock: socket.socket, factory: Callable[[], H1Channel], context: ssl.SSLContext | None
     ) -> None:
         group = self._listener.group
-        factory = partial(H1Channel, group, header)
         self._socket = None  # the transport's from now on
         if context is None:
             _, channel = await group.loop.connect_accepted_socket(factory, sock)
@@ -158,12 +177,17 @@ class Arrival:
         if group.draining:
             group.close_soon(channel)
 
-    async def _read_header(self, sock: socket.socket) -> ProxyHeader:
-        reader = ProxyHeaderReader()
+    async def _read_header(
+        self, sock: socket.socket, policy: ProxyPolicy
+    ) -> tuple[ProxyHeader | None, bytes]:
+        """The header; or None, and what was taken for the begin of one."""
+        reader = ProxyHeaderReader(policy.versions, required=policy.required)
         while reader.header is None:
             taken = reader.take(await self._peek(sock))
+            if reader.is_absent:
+                return None, reader.taken
             sock.recv(taken)
-        return reader.header
+        return reader.header, b""
 
     async def _begins_with_tls(self, sock: socket.socket) -> bool:
         """Is it a handshake that comes? Who speaks plain HTTP is told what is wrong."""

@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("container.channel")
 
 LOOK_EVERY_S: Final = 1.0
+# Of TLS 1.2: forward secrecy and authenticated encryption. Those of 1.3 are all good.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 DEFAULT_NAME: Final = "default"
 _MINIMUM: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # Which names a directory may give the key that belongs to NAME.pem.
@@ -42,6 +45,7 @@ class TLSSettings:
 
     `chain` is a file of intermediate certificates, which `certificate` may hold as well. `authorities` is a
     file of those who may have issued the client's; `client`: "none", "optional", "required".
+    `hook` is called for every context, with a function that makes ours; the one it returns is used.
     """
 
     certificate: str | None = None
@@ -53,6 +57,7 @@ class TLSSettings:
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     ciphers: str | None = None
     dh_parameters: str | None = None
+    hook: Callable[[Callable[[], ssl.SSLContext]], ssl.SSLContext] | None = None
 
 
 def parse_minimum(text: str) -> ssl.TLSVersion:
@@ -89,7 +94,7 @@ class _Source:
 class _Loaded:
     """A context, and the state of its files when they were last tried."""
 
-    context: ServerContext
+    context: ssl.SSLContext
     stamp: _Stamp
 
 
@@ -109,13 +114,13 @@ class Certificates:
         self._next_look = 0.0
         self._loaded: dict[str, _Loaded] = {}
         self._refused: dict[str, _Stamp] = {}
-        self._front: ServerContext | None = None
+        self._front: ssl.SSLContext | None = None
         self._single = _Source(
             os.path.abspath(settings.certificate or ""), _absolute(settings.key), _absolute(settings.chain)
         )
 
     @property
-    def context(self) -> ServerContext:
+    def context(self) -> ssl.SSLContext:
         assert self._front is not None, "loaded before it is asked for"
         return self._front
 
@@ -132,7 +137,8 @@ class Certificates:
             )
         default = self._loaded.get(DEFAULT_NAME) or next(iter(self._loaded.values()))
         self._front = default.context
-        self._front.sni_callback = self._choose
+        if self._front.sni_callback is None:  # else the hook has its own way
+            self._front.sni_callback = self._choose
         self._next_look = self._clock() + LOOK_EVERY_S
 
     def refresh(self) -> None:
@@ -150,7 +156,7 @@ class Certificates:
                 continue
             try:
                 context = self._make(source)
-            except CertificateProblem as error:
+            except Exception as error:  # noqa: BLE001  # the hook is the operator's code
                 self._refused[name] = stamp
                 kept = "the old one stays in use" if loaded is not None else "it is not used"
                 log.error("certificate not taken up, %s: %s", kept, error)
@@ -212,20 +218,23 @@ class Certificates:
         paths = (source.certificate, source.key, source.chain, self._authorities)
         return tuple(_stamp_of(path) for path in paths)
 
-    def _make(self, source: _Source) -> ServerContext:
+    def _make(self, source: _Source) -> ssl.SSLContext:
+        hook = self.settings.hook
+        return self._make_ours(source) if hook is None else hook(partial(self._make_ours, source))
+
+    def _make_ours(self, source: _Source) -> ServerContext:
         """A context with all settings: whichever a handshake ends with decides by them."""
         settings = self.settings
         context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = settings.minimum
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
-        if settings.ciphers is not None:
-            try:
-                context.set_ciphers(settings.ciphers)
-            except ssl.SSLError:
-                raise CertificateProblem(
-                    f"expected ciphers as OpenSSL spells them, got {settings.ciphers!r}"
-                ) from None
+        try:
+            context.set_ciphers(settings.ciphers or CIPHERS)
+        except ssl.SSLError:
+            raise CertificateProblem(
+                f"expected ciphers as OpenSSL spells them, got {settings.ciphers!r}"
+            ) from None
         if settings.dh_parameters is not None:
             _read(settings.dh_parameters)
             try:

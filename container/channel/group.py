@@ -5,7 +5,9 @@ here and renewed by the sweep. No timer is made per request or per connection.
 """
 
 import asyncio
+import sys
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
@@ -32,23 +34,65 @@ class Channel(Protocol):
         """Cut the connection."""
 
 
+class Room:
+    """How many connections all groups together may have; who accepts waits for room.
+
+    An arrival and the channel it becomes are two for a moment.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def is_taken(self) -> bool:
+        return self._free <= 0
+
+    def wanted_by(self, accept: Callable[[], None]) -> None:
+        """Call `accept` whenever there is room again."""
+        self._waiting.append(accept)
+
+    def lift(self) -> None:
+        """There is no limit any more."""
+        self._free = sys.maxsize
+        self._call()
+
+    def take(self) -> None:
+        self._free -= 1
+
+    def give(self) -> None:
+        self._free += 1
+        if self._free == 1:
+            self._call()
+
+    def _call(self) -> None:
+        for accept in self._waiting:
+            accept()
+
+
 class ChannelGroup:
     """All connections of one host on one loop.
 
     `now` is the loop's time as of the last sweep, at most a second old: precise enough for deadlines.
     `openings`: how answers begin that are like most, by status: the start-line and the default fields.
-    While `draining`, every answer closes its connection.
+    While `draining`, every answer closes its connection. `room` is where the number of connections has a limit.
     """
 
     __slots__ = (
         "_drained", "_server_field", "_timer", "channels", "date_field", "default_fields", "dispatch", "draining",
-        "host", "keep_alive", "loop", "now", "openings", "stopped", "tokeniser",
+        "host", "keep_alive", "loop", "now", "openings", "room", "stopped", "tokeniser",
     )  # fmt: skip
 
     def __init__(
-        self, host: Host, loop: asyncio.AbstractEventLoop, *, server_name: str = "container"
+        self,
+        host: Host,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        server_name: str = "container",
+        room: Room | None = None,
     ) -> None:
         self.host = host
+        self.room = room
         self.loop = loop
         self.channels: set[Channel] = set()
         self.tokeniser = Tokeniser()
@@ -92,8 +136,12 @@ class ChannelGroup:
 
     def add(self, channel: Channel) -> None:
         self.channels.add(channel)
+        if self.room is not None:
+            self.room.take()
 
     def remove(self, channel: Channel) -> None:
+        if self.room is not None and channel in self.channels:
+            self.room.give()
         self.channels.discard(channel)
         if self._drained is not None and not self.channels:
             self._drained.set()

@@ -60,10 +60,12 @@ class H1Channel(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, group: ChannelGroup, header: ProxyHeader | None = None) -> None:
+    def __init__(self, group: ChannelGroup, header: ProxyHeader | None = None, early: bytes = b"") -> None:
+        """`early` came before the channel: the begin of the first request."""
         self.group = group
         self._header = header
         self.parser = RequestParser(group.host.limits, group.tokeniser)
+        self.parser.buffer = early
         self.exchange: H1Exchange | None = None
         self.paused = False
         # What puts a file into the socket beside the transport.

@@ -9,6 +9,7 @@ from typing import Final
 
 from container.channel.group import ChannelGroup
 from container.channel.h1 import H1Channel
+from container.protocol.proxy_header import ProxyHeader
 
 log = logging.getLogger("container.channel")
 
@@ -20,8 +21,14 @@ class PeerCheckedChannel(H1Channel):
 
     __slots__ = ("_peers",)
 
-    def __init__(self, group: ChannelGroup, peers: Collection[int]) -> None:
-        super().__init__(group)
+    def __init__(
+        self,
+        group: ChannelGroup,
+        peers: Collection[int],
+        header: ProxyHeader | None = None,
+        early: bytes = b"",
+    ) -> None:
+        super().__init__(group, header, early)
         self._peers = peers
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

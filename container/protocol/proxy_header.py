@@ -11,6 +11,7 @@ from typing import Final
 from container.message.errors import ProtocolError
 
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+BOTH_VERSIONS: Final = frozenset({1, 2})
 V1_MAX: Final = 107  # with its CRLF
 V2_MAX: Final = 4096  # what follows the fixed part; addresses take at most 216, the rest are TLVs
 _V2_FIXED: Final = 16
@@ -43,25 +44,35 @@ class ProxyHeader:
 
 
 class ProxyHeaderReader:
-    """Takes a header piece by piece and never a byte more; `header` is set when it is complete."""
+    """Takes a header piece by piece and never a byte more; `header` is set when it is complete.
 
-    __slots__ = ("_buffer", "header")
+    `versions` are those understood. Where it is not `required`, `is_absent` tells of a connection that begins with
+    something else: what was `taken` of that is not a header's.
+    """
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    __slots__ = ("_required", "_versions", "header", "is_absent", "taken")
+
+    def __init__(self, versions: frozenset[int] = BOTH_VERSIONS, *, required: bool = True) -> None:
+        self._versions = versions
+        self._required = required
+        self.taken = b""
         self.header: ProxyHeader | None = None
+        self.is_absent = False
 
     def take(self, data: bytes) -> int:
         """How many bytes of `data` belong to the header; they are taken. ProtocolError for a wrong one."""
-        before = len(self._buffer)
-        seen = self._buffer + data
-        if seen[: len(SIGNATURE)] == SIGNATURE[: len(seen)]:
+        before = len(self.taken)
+        seen = self.taken + data
+        if 2 in self._versions and seen[: len(SIGNATURE)] == SIGNATURE[: len(seen)]:
             end = self._end_of_v2(seen)
-        elif seen[: len(_V1_BEGIN)] == _V1_BEGIN[: len(seen)]:
+        elif 1 in self._versions and seen[: len(_V1_BEGIN)] == _V1_BEGIN[: len(seen)]:
             end = self._end_of_v1(seen)
-        else:
+        elif self._required:
             raise ProtocolError(400, "expected a PROXY header")
-        self._buffer = seen[:end]
+        else:
+            self.is_absent = True
+            return 0
+        self.taken = seen[:end]
         return end - before
 
     def _end_of_v1(self, seen: bytes) -> int:

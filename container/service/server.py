@@ -27,7 +27,7 @@ from container.channel.endpoints import (
     plain_endpoint,
     prepare_endpoint,
 )
-from container.channel.group import IDLE_GRACE_S, ChannelGroup
+from container.channel.group import IDLE_GRACE_S, ChannelGroup, Room
 from container.channel.h1 import H1Channel
 from container.channel.peers import PeerCheckedChannel
 from container.service.activation import provide_passed_sockets
@@ -58,15 +58,21 @@ class Server:
 
     A site may be bound more than once: it is started once, and its connections share a clock and a sweep.
     `addresses` are for people, `urls` for programs; after `listen` both know the real port of `tcp:0`.
+    While there are `connections_max`, further ones wait in the kernel.
     """
 
     def __init__(
-        self, bindings: Iterable[tuple[Site, Sequence[Endpoint]]], *, server_name: str = "container"
+        self,
+        bindings: Iterable[tuple[Site, Sequence[Endpoint]]],
+        *,
+        server_name: str = "container",
+        connections_max: int | None = None,
     ) -> None:
         self._bindings = [(site, tuple(endpoints)) for site, endpoints in bindings]
         self.sites: tuple[Site, ...] = tuple(dict.fromkeys(site for site, _ in self._bindings))
         self.addresses: tuple[str, ...] = ()
         self._server_name = server_name
+        self._room = Room(connections_max) if connections_max is not None else None
         self._groups: dict[Site, ChannelGroup] = {}
         self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
         self._owns_sockets = True
@@ -146,7 +152,9 @@ class Server:
                 await site.start()
                 undo.push_async_callback(_stop_site, site)
             for site in self.sites:
-                group = self._groups[site] = ChannelGroup(site, loop, server_name=self._server_name)
+                group = self._groups[site] = ChannelGroup(
+                    site, loop, server_name=self._server_name, room=self._room
+                )
                 group.start()
                 undo.callback(group.stop)
             self._schedule_flush(loop)
@@ -202,6 +210,8 @@ class Server:
             group.draining = True  # already now: answers to come announce the close
         for site in self.sites:
             site.drain()
+        if self._room is not None:
+            self._room.lift()  # who has connected already is answered, too
         await self._stop_accepting()
         open_before = self.connections
         if open_before:
@@ -305,22 +315,24 @@ def as_endpoints(addresses: Iterable[str | int | Endpoint]) -> tuple[Endpoint, .
 async def _accept(
     loop: asyncio.AbstractEventLoop, group: ChannelGroup, endpoint: Endpoint, sock: socket.socket
 ) -> asyncio.Server | ArrivalListener:
-    is_proxied, certificates = layers_of(endpoint)
+    policy, certificates = layers_of(endpoint)
     plain = plain_endpoint(endpoint)
     peers = plain.peers if isinstance(plain, UnixEndpoint) else None
     if peers is not None and plain is not endpoint:
         raise ListenError(endpoint.describe(sock), "peers= is for UNIX sockets without anything around them")
-    if is_proxied or certificates is not None:
-        return ArrivalListener(group, sock, is_proxied=is_proxied, certificates=certificates)
     channel = partial(H1Channel, group) if peers is None else partial(PeerCheckedChannel, group, peers)
+    is_tcp = sock.family != getattr(socket, "AF_UNIX", None)
+    if is_tcp:
+        # What is accepted inherits it. asyncio sets it for each connection, uvloop for none that it accepts at a
+        # socket it was given: the second write of an answer would wait for the client's acknowledgement, 40 ms of it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if policy is not None or certificates is not None or group.room is not None:
+        return ArrivalListener(group, sock, channel, policy=policy, certificates=certificates)
     # asyncio takes the backlog for the number of connections to accept at a time, and tries as often again when
     # files have run out; the socket keeps the one it listens with.
-    if sock.family == getattr(socket, "AF_UNIX", None):
-        return await loop.create_unix_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
-    # What is accepted inherits it. asyncio sets it for each connection, uvloop for none that it accepts at a socket
-    # it was given: the second write of an answer would wait for the client's acknowledgement, 40 ms of it.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return await loop.create_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
+    if is_tcp:
+        return await loop.create_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
+    return await loop.create_unix_server(channel, sock=sock, backlog=ACCEPT_BURST, start_serving=False)
 
 
 async def _turns() -> None:

@@ -76,6 +76,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     drain_delay = 0.0
     max_lifetime: float | None = None
     max_rss: int | None = None
+    connections_max: int | None = None
     privileges: Privileges | None = None
     # The arbiter starts a successor first, when a worker says that it wants to retire.
     is_succeeded = False
@@ -165,6 +166,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.server = Server(
             [(as_site(each.site), as_endpoints(each.endpoints)) for each in self.application.bindings],
             server_name=self.server_name,
+            connections_max=self.connections_max,
         )
         self._prepare_sites()
         self.server.adopt(self.shared_sockets())

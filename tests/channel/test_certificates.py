@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from container.channel.certificates import CertificateProblem, Certificates, TLSSettings, parse_minimum
 from tests.certificates import Authority, shake_hands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -212,3 +215,94 @@ def test_a_version_has_several_spellings(text: str, version: ssl.TLSVersion) -> 
 def test_a_version_that_is_broken_or_unknown_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected 1\.2 or 1\.3"):
         parse_minimum(text)
+
+
+# What a scanner would find (CH-16, EP-04). Every suite that OpenSSL knows is offered alone, in every version.
+GOOD_SUITES = {
+    trustme.KeyType.RSA: {
+        "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256",
+    },
+    trustme.KeyType.ECDSA: {
+        "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256",
+    },
+}  # fmt: skip
+MODERN_SUITES = {"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", GOOD_SUITES)
+def test_of_all_versions_and_suites_only_the_good_are_accepted(
+    authority: Authority, kind: trustme.KeyType
+) -> None:
+    path = authority.folder / "server.pem"
+    leaf = authority.ca.issue_cert("a.example", key_type=kind)
+    leaf.private_key_and_cert_chain_pem.write_to_path(path)
+    context = loaded(certificate=str(path)).context
+    versions = [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2]
+    probe = authority.client()
+    probe.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    offered = {suite["name"] for suite in probe.get_ciphers()} - MODERN_SUITES
+    assert len(offered) > 50
+    accepted = set()
+    for version in versions:
+        for suite in offered:
+            client = authority.client()
+            client.set_ciphers(f"{suite}:@SECLEVEL=0")
+            client.minimum_version = client.maximum_version = version
+            with contextlib.suppress(ssl.SSLError):
+                agreed = shake_hands(context, client, "a.example").cipher()
+                assert agreed is not None
+                accepted.add((version, agreed[0]))
+    assert accepted == {(ssl.TLSVersion.TLSv1_2, suite) for suite in GOOD_SUITES[kind]}
+
+
+def test_the_suites_of_tls_1_3_are_those_of_the_standard(authority: Authority) -> None:
+    """CH-16: RFC 8446 B.4, without those for constrained devices."""
+    context = loaded(certificate=str(authority.issue("server.pem", "a.example"))).context
+    assert {
+        suite["name"] for suite in context.get_ciphers() if suite["protocol"] == "TLSv1.3"
+    } == MODERN_SUITES
+    client = authority.client()
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    assert shake_hands(context, client, "a.example").version() == "TLSv1.3"
+
+
+def test_a_hook_has_the_last_word_on_every_context(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """GW-01: at the start as well as when a file has changed; one that fails then leaves the old context."""
+    made: list[ssl.SSLContext] = []
+
+    def hook(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        if len(made) == 2:
+            raise RuntimeError("as the test wants it")
+        context = make()
+        context.set_alpn_protocols(["own"])
+        made.append(context)
+        return context
+
+    clock = Clock()
+    path = authority.issue("server.pem", "a.example", "old.example")
+    certificates = loaded(clock, certificate=str(path), hook=hook)
+    assert certificates.context is made[0]
+    client = authority.client()
+    client.set_alpn_protocols(["own"])
+    for _ in range(2):
+        authority.issue("server.pem", "a.example", "new.example")
+        clock.now += 1
+        assert shake_hands(certificates.context, client, "a.example").selected_alpn_protocol() == "own"
+        assert "new.example" in names_of(certificates, authority, "a.example")
+    assert "as the test wants it" in caplog.text
+
+
+def test_a_hook_may_choose_by_name_itself(authority: Authority) -> None:
+    asked: list[str | None] = []
+
+    def hook(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        context = make()
+        context.sni_callback = lambda sock, name, front: asked.append(name)
+        return context
+
+    path = authority.issue("server.pem", "a.example")
+    shake_hands(loaded(certificate=str(path), hook=hook).context, authority.client(), "a.example")
+    assert asked == ["a.example"]

@@ -110,3 +110,34 @@ def take_bytes(data: bytes) -> None:
     reader = ProxyHeaderReader()
     for at in range(len(data)):
         reader.take(data[at : at + 1])
+
+
+@pytest.mark.parametrize(
+    ("version", "data"),
+    [(1, v2(0x21, 0x11, FOUR)), (2, GOOD[0][0])],
+)
+def test_a_version_that_is_not_understood_is_no_header(version: int, data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="expected a PROXY header"):
+        ProxyHeaderReader(frozenset({version})).take(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n", b"\r\n\r\nGET /", b"PROPFIND / HTTP/1.1", b"\x16\x03"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_header_may_be_missing_where_it_is_not_required(data: bytes, *, whole: bool) -> None:
+    """What was taken for its begin is told, and with the rest is all there was."""
+    reader = ProxyHeaderReader(required=False)
+    rest = data
+    for piece in [data] if whole else [data[at : at + 1] for at in range(len(data))]:
+        if reader.is_absent:
+            break
+        rest = rest[reader.take(piece) :]
+    assert reader.is_absent
+    assert reader.taken + rest == data
+    assert reader.header is None
+
+
+def test_a_wrong_header_is_refused_where_none_is_required() -> None:
+    with pytest.raises(ProtocolError, match="malformed"):
+        ProxyHeaderReader(required=False).take(b"PROXY TCP4 nonsense\r\n")

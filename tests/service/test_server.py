@@ -16,6 +16,7 @@ import uvloop
 
 from container import AccessLog, Resource, Response, Site
 from container.channel.endpoints import ListenError, TCPEndpoint, parse_endpoint
+from container.channel.group import ChannelGroup
 from container.service import loop as process
 from container.service import server as server_module
 from container.service.application import Application, Service
@@ -276,10 +277,40 @@ def test_a_few_connections_are_accepted_at_a_time(run: Run) -> None:
         endpoint = parse_endpoint("tcp:0:interface=127.0.0.1:backlog=77")
         (sock,) = endpoint.listen()
         accept = server_module._accept
-        listener = await accept(cast("asyncio.AbstractEventLoop", Spy()), asyncio.Protocol, endpoint, sock)
+        group = ChannelGroup(Site(Hello()), loop)
+        listener = await accept(cast("asyncio.AbstractEventLoop", Spy()), group, endpoint, sock)
         listener.close()
         sock.close()
         assert asked == [server_module.ACCEPT_BURST]
+
+    run(main())
+
+
+def test_connections_beyond_the_most_wait_for_room(run: Run) -> None:
+    """GW-01: worker_connections. Who waits is answered as soon as somebody leaves, or when all ends."""
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        hello = Hello(gate=gate)
+        server = Server([(Site(hello), as_endpoints([LOCAL]))], connections_max=2)
+        await server.start()
+        first, second, third, fourth = [
+            await asyncio.open_connection("127.0.0.1", server.port) for _ in range(4)
+        ]
+        for _, writer in (first, second, third, fourth):
+            writer.write(GET)
+        gate.set()
+        for reader, _ in (first, second):
+            assert b" 200 " in await reader.readline()
+        assert server.connections == 2
+        second[1].close()
+        assert b" 200 " in await third[0].readline()
+        assert server.connections == 2
+        stopping = asyncio.create_task(server.stop())
+        assert b" 200 " in await fourth[0].readline()
+        for _, writer in (first, third, fourth):
+            writer.close()
+        await stopping
 
     run(main())
 

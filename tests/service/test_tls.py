@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import ssl
@@ -15,6 +16,7 @@ import uvloop
 
 from container import Resource, Response, Site
 from container.channel import arrival
+from container.channel.endpoints import Endpoint, ProxiedEndpoint, ProxyPolicy, parse_endpoint
 from container.message.limits import Timeouts
 from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
@@ -76,7 +78,7 @@ class Large(Resource):
 
 
 @asynccontextmanager
-async def serving(root: Resource, address: str, **timeouts: float) -> AsyncIterator[Server]:
+async def serving(root: Resource, address: str | Endpoint, **timeouts: float) -> AsyncIterator[Server]:
     site = Site(root)
     if timeouts:
         site.timeouts = Timeouts(**timeouts)
@@ -465,6 +467,40 @@ def test_a_header_where_none_is_expected_is_a_bad_request(run: Run) -> None:
     async def main() -> None:
         async with serving(Ends(), "127.0.0.1:0") as server:
             assert b" 400 " in (await ask(server, None, V1 + LAST)).partition(b"\r\n")[0]
+
+    run(main())
+
+
+NOBODY = ipaddress.ip_network("192.0.2.0/24")
+
+
+@pytest.mark.parametrize(
+    ("policy", "begin", "expected"),
+    [
+        (ProxyPolicy(required=False), V1, PROXIED),
+        (ProxyPolicy(required=False), v2(), PROXIED),
+        (ProxyPolicy(required=False), b"", b"('127.0.0.1', "),
+        (ProxyPolicy(required=False), b"\r\n", b"('127.0.0.1', "),
+        (ProxyPolicy(frozenset({1}), required=False), v2(), None),
+        (ProxyPolicy(frozenset({2}), required=False), V1, None),
+        (ProxyPolicy(peers=(NOBODY,)), b"", b"('127.0.0.1', "),
+        (ProxyPolicy(peers=(NOBODY,)), V1, None),
+        (ProxyPolicy(peers=(NOBODY, ipaddress.ip_network("127.0.0.0/8"))), V1, PROXIED),
+    ],
+)
+def test_a_policy_says_who_may_send_which_header(
+    run: Run, policy: ProxyPolicy, begin: bytes, expected: bytes | None
+) -> None:
+    """EP-07: what is not a header is HTTP, and a bad request when it is neither."""
+
+    async def main() -> None:
+        endpoint = ProxiedEndpoint(parse_endpoint("127.0.0.1:0"), policy)
+        async with serving(Ends(), endpoint) as server:
+            answer = await ask(server, None, begin + LAST)
+        if expected is None:
+            assert answer.startswith(b"HTTP/1.1 400 ")
+        else:
+            assert answer.partition(b"\r\n\r\n")[2].startswith(expected)
 
     run(main())
 

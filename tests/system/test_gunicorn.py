@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.system.conftest import PATIENCE_S, Running, environment
 from tests.system.pooled import Pool
 from tests.system.test_workers import reload_under_load, until
@@ -26,6 +30,8 @@ from container import Application, Resource, Response, Site
 VERSION = pathlib.Path(__file__).with_name("version").read_text()
 def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Kind", "wsgi")])
+    if environ["PATH_INFO"] == "/client":
+        return [environ["REMOTE_ADDR"].encode()]
     if environ["PATH_INFO"] == "/slow":
         return (time.sleep(0.1) or b"x" * 10 for _ in range(30))
     return [f"{VERSION} {os.getpid()} {environ['wsgi.multiprocess']}".encode()]
@@ -44,7 +50,7 @@ application.serve(site)
 def make():
     return resource
 """
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:([1-9][0-9]*)")
+_ADDRESS = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
 
 
 class Gunicorn(Running):
@@ -175,6 +181,123 @@ def test_limits_that_were_changed_hold(gunicorn: Any) -> None:
     running = gunicorn("--limit-request-line", 100, "--limit-request-fields", 4, "apps:wsgi")
     assert running.fetch("/" + "x" * 200).status == 414
     assert running.fetch("/", headers={f"X-{number}": "1" for number in range(9)}).status == 431
+
+
+def test_no_more_connections_than_were_allowed(gunicorn: Any) -> None:
+    """GW-01: worker_connections: the third waits until one of two has left."""
+    running = gunicorn("--worker-connections", 2, "apps:wsgi")
+    request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", running.port), PATIENCE_S))
+            for _ in range(3)
+        ]
+        for client in clients[:2]:
+            client.sendall(request)
+            assert b" 200 OK" in client.recv(4096)
+        clients[2].sendall(request)
+        assert not select.select([clients[2]], [], [], 0.3)[0]
+        clients[0].close()
+        assert b" 200 OK" in clients[2].recv(4096)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sends", "client"),
+    [
+        ("auto", "v1", "192.0.2.1"),
+        ("auto", "v2", "192.0.2.1"),
+        ("auto", "nothing", "127.0.0.1"),
+        ("v1", "v1", "192.0.2.1"),
+        ("v1", "v2", None),
+        ("v2", "v2", "192.0.2.1"),
+    ],
+)
+def test_a_proxy_may_tell_the_client(gunicorn: Any, mode: str, sends: str, client: str | None) -> None:
+    """GW-01, EP-07: proxy_protocol; the header is optional, as gunicorn has it."""
+    running = gunicorn("--proxy-protocol", mode, "apps:wsgi")
+    assert client_seen(running, PROXY_HEADERS[sends]) == client
+
+
+def test_not_everybody_may_tell_the_client(gunicorn: Any) -> None:
+    """GW-01: proxy_allow_ips."""
+    running = gunicorn("--proxy-protocol", "auto", "--proxy-allow-from", "192.0.2.0/24", "apps:wsgi")
+    assert client_seen(running, PROXY_HEADERS["v1"]) is None
+    assert client_seen(running, b"") == "127.0.0.1"
+
+
+PROXY_HEADERS = {
+    "nothing": b"",
+    "v1": b"PROXY TCP4 192.0.2.1 198.51.100.2 4321 80\r\n",
+    "v2": b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x02\x10\xe1\x00\x50",
+}
+
+
+def client_seen(running: Gunicorn, header: bytes) -> str | None:
+    """Whom the application takes for the client; None when the request was refused."""
+    with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as sock:
+        sock.sendall(header + b"GET /client HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        said = b""
+        while more := sock.recv(4096):
+            said += more
+    head, _, body = said.partition(b"\r\n\r\n")
+    return body.decode() if b" 200 " in head.partition(b"\r\n")[0] else None
+
+
+def test_tls_is_as_gunicorn_was_told(gunicorn: Any, tmp_path: Path) -> None:
+    """GW-01: certfile, keyfile, ca_certs, cert_reqs, and the ssl_context hook, which may change ours."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue_apart("pair", "localhost")
+    own = authority.issue("client.pem", "client.example")
+    (tmp_path / "conf.py").write_text(
+        "import ssl\n"
+        "def ssl_context(config, default_ssl_context_factory):\n"
+        "    context = default_ssl_context_factory()\n"
+        "    assert context.verify_mode is ssl.CERT_REQUIRED and config.keyfile\n"
+        "    context.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+        "    return context\n"
+    )
+    options = ("--certfile", certificate, "--keyfile", key, "--ca-certs", authority.path, "--cert-reqs", 2)
+    running = gunicorn("-c", "conf.py", *options, "apps:wsgi")
+    context = authority.client(own)
+    assert tls_version(running, context) == "TLSv1.3"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        tls_version(running, context)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        tls_version(running, authority.client())
+
+
+def tls_version(running: Gunicorn, context: ssl.SSLContext) -> str | None:
+    """What was agreed on, once a request was answered."""
+    with (
+        socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as sock,
+    ):
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        if not (answer := sock.recv(4096)):  # an alert comes as an error or as the end, as kernels like
+            raise ConnectionResetError
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        return sock.version()
+
+
+def test_statsd_is_told_of_requests(gunicorn: Any) -> None:
+    """GW-01: statsd_host and statsd_prefix, by gunicorn's own logger."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(PATIENCE_S)
+        address = f"127.0.0.1:{statsd.getsockname()[1]}"
+        running = gunicorn("--statsd-host", address, "--statsd-prefix", "shop", "apps:wsgi")
+        assert running.fetch().status == 200
+        told = set()
+        while len(told) < 3:
+            name, _, value = statsd.recv(4096).decode().partition(":")
+            if name.startswith("shop.gunicorn.request"):
+                told.add(f"{name} {value.partition('|')[2]}")
+    assert told == {
+        "shop.gunicorn.request.duration ms",
+        "shop.gunicorn.requests c|@1.0",
+        "shop.gunicorn.request.status.200 c|@1.0",
+    }
 
 
 def test_an_application_that_cannot_be_loaded_is_told_of(tmp_path: Path) -> None:

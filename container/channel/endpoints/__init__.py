@@ -16,7 +16,7 @@ from container.channel.endpoints.base import (
 )
 from container.channel.endpoints.fd import FDEndpoint
 from container.channel.endpoints.grammar import Arguments, parse_endpoint, register
-from container.channel.endpoints.haproxy import ProxiedEndpoint
+from container.channel.endpoints.haproxy import ProxiedEndpoint, ProxyPolicy
 from container.channel.endpoints.reach import is_loopback, is_loopback_host
 from container.channel.endpoints.systemd import SystemdEndpoint
 from container.channel.endpoints.tcp import TCPEndpoint
@@ -32,6 +32,7 @@ __all__ = [
     "FDEndpoint",
     "ListenError",
     "ProxiedEndpoint",
+    "ProxyPolicy",
     "SystemdEndpoint",
     "TCPEndpoint",
     "TLSEndpoint",

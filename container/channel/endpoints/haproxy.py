@@ -8,16 +8,39 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from container.channel.endpoints.base import Endpoint, EndpointError
 from container.channel.endpoints.grammar import Arguments, parse_endpoint, register
+from container.protocol.proxy_header import BOTH_VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPolicy:
+    """Which PROXY headers are taken: `versions`, and of which `peers`, UNIX sockets besides; None: of all.
+
+    Where one is `required`, a connection without it is closed. From other peers none is understood.
+    """
+
+    versions: frozenset[int] = BOTH_VERSIONS
+    required: bool = True
+    peers: tuple[IPv4Network | IPv6Network, ...] | None = None
+
+    def covers(self, peer: object) -> bool:
+        """May the peer at this socket address send one?"""
+        if self.peers is None or not isinstance(peer, tuple):
+            return True
+        address = ip_address(peer[0].partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)  # of a dual-stack socket
+        return any((mapped or address) in network for network in self.peers)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxiedEndpoint:
-    """`inner`, each of whose connections begins with a PROXY header; any that does not is closed."""
+    """`inner`, whose connections begin with a PROXY header, as `policy` says."""
 
     inner: Endpoint
+    policy: ProxyPolicy = ProxyPolicy()
 
     def listen(self) -> list[socket.socket]:
         return self.inner.listen()

@@ -13,7 +13,7 @@ from functools import partial
 from container.channel.certificates import CertificateProblem, Certificates, TLSSettings, parse_minimum
 from container.channel.endpoints.base import Endpoint, EndpointError, ListenError
 from container.channel.endpoints.grammar import Arguments, register
-from container.channel.endpoints.haproxy import ProxiedEndpoint
+from container.channel.endpoints.haproxy import ProxiedEndpoint, ProxyPolicy
 from container.channel.endpoints.tcp import TCPEndpoint, parse_tcp
 
 # What strports calls them.
@@ -64,7 +64,7 @@ class TLSEndpoint:
 def with_tls(endpoint: Endpoint, settings: TLSSettings) -> Endpoint:
     """`endpoint` behind TLS; one that says of itself how it does TLS stays as it is."""
     if isinstance(endpoint, ProxiedEndpoint):  # its header comes before the handshake
-        return ProxiedEndpoint(with_tls(endpoint.inner, settings))
+        return replace(endpoint, inner=with_tls(endpoint.inner, settings))
     return endpoint if isinstance(endpoint, TLSEndpoint) else TLSEndpoint(endpoint, settings)
 
 
@@ -83,11 +83,11 @@ def prepare_endpoint(endpoint: Endpoint) -> None:
         endpoint = endpoint.inner
 
 
-def layers_of(endpoint: Endpoint) -> tuple[bool, Certificates | None]:
-    """Does a PROXY header come first, and which certificates are shown, if any?"""
-    is_proxied = isinstance(endpoint, ProxiedEndpoint)
+def layers_of(endpoint: Endpoint) -> tuple[ProxyPolicy | None, Certificates | None]:
+    """Which PROXY header comes first, and which certificates are shown, if any?"""
+    policy = endpoint.policy if isinstance(endpoint, ProxiedEndpoint) else None
     inner = endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
-    return is_proxied, inner.certificates if isinstance(inner, TLSEndpoint) else None
+    return policy, inner.certificates if isinstance(inner, TLSEndpoint) else None
 
 
 def _parse(arguments: Arguments, *, may_be_directory: bool = True) -> TLSEndpoint:
