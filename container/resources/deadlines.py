@@ -78,7 +78,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, call: TimedCall) -> None:
-        """`call` was given to the pool in this turn of the loop."""
+        """`call` has just come: no thread has it yet."""
         if self.timeout is not None:
             loop = asyncio.get_running_loop()
             call.deadline = Deadline(loop.time() + self.timeout)

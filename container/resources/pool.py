@@ -101,7 +101,7 @@ class ThreadPool:
         """Call `function` in a thread and await what it gives back or raises; a BaseException that is none of
         Exception comes as the cause of a RuntimeError. Raises QueueFull at once."""
         assert self.loop is not None, "the pool was not started"
-        call = _Call(self, self.loop.create_future(), function, arguments)
+        call = Call(self, self.loop.create_future(), function, *arguments)
         if not self.submit(call):
             raise QueueFull(f"expected at most {self.queue_limit} jobs to wait for a thread")
         return call.future
@@ -195,19 +195,15 @@ class QueueFull(RuntimeError):
     """More jobs wait for a thread than may."""
 
 
-class _Call(Generic[T]):
-    """A job that is one call of a function."""
+class Call(Generic[T]):
+    """A job that is one call of a function; `future` gets what it gives back or raises."""
 
     __slots__ = ("_arguments", "_error", "_function", "_pool", "_result", "future", "replaced")
 
     _result: T
 
     def __init__(
-        self,
-        pool: ThreadPool,
-        future: asyncio.Future[T],
-        function: Callable[..., T],
-        arguments: tuple[Any, ...],
+        self, pool: ThreadPool, future: asyncio.Future[T], function: Callable[..., T], *arguments: Any
     ) -> None:
         self.future = future
         self.replaced = False
@@ -217,11 +213,15 @@ class _Call(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
+        self.perform()
+        self._pool.deliver(self)
+
+    def perform(self) -> None:
+        """Call the function, in a thread."""
         try:
             self._result = self._function(*self._arguments)
         except BaseException as error:  # noqa: BLE001  # foreign code, SystemExit included
             self._error = error
-        self._pool.deliver(self)
 
     def delivered(self) -> None:
         future, error = self.future, self._error

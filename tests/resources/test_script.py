@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container import Sessions
-from container.resources.script import Registry, ResourceScript, Scripts
+from container.resources.script import PageScript, Registry, ResourceScript, Scripts
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -372,6 +372,63 @@ def test_the_registry_in_both_spellings() -> None:
     assert registry.get_or_make("list", list) is registry.get_or_make("list", list)
 
 
+TICKER = (
+    TEXT
+    + """
+from container.service.application import Service
+
+class Ticker(Service):
+    ticks = 0
+
+    async def start(self):
+        if registry.get("broken"):
+            raise OSError("no ticks today")
+        registry.setdefault("told", []).append("start")
+
+    async def stop(self):
+        registry["told"].append("stop")
+        1 / 0
+
+ticker = registry.attach(Ticker, Ticker)
+ticker.ticks += 1
+resource = Page(ticker.ticks)
+"""
+)
+
+
+def test_a_script_may_attach_what_runs_beside_the_requests(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ST-22: a service, started once on the loop, and stopped with the tree."""
+    scripts = Scripts()
+    root = Resource()
+    root.mount("one.rpy", ResourceScript(write(TICKER, "one.rpy"), scripts))
+    root.mount("two.rpy", ResourceScript(write(TICKER, "two.rpy"), scripts))
+    with Client(root) as client:
+        scripts.registry["broken"] = True
+        assert client.get("/one.rpy").status == 500
+        assert "no ticks today" in caplog.text
+        scripts.registry["broken"] = False
+        assert [client.get(f"/{name}.rpy").text for name in ("one", "two", "one")] == ["1", "2", "3"]
+        assert scripts.registry["told"] == ["start"]
+    assert scripts.registry["told"] == ["start", "stop"]
+    assert "did not stop cleanly" in caplog.text
+    assert set(scripts.registry) == {"broken", "told"}
+
+
+def test_nothing_is_attached_from_where_requests_are_answered(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would wait for itself."""
+    path = write(
+        TEXT + "class Late(Page):\n    def get(self, request):\n        registry.attach('x', Resource)\n"
+        "resource = Late('')\n"
+    )
+    with Client(serve(path)) as client:
+        assert client.get("/x.rpy").status == 500
+    assert "expected attach() in the run of a script" in caplog.text
+
+
 def test_a_script_counts_the_visits_of_each_visitor(write: Write) -> None:
     """SC-05: in the session instead of the registry."""
     path = write(
@@ -396,6 +453,9 @@ BLOCKED = TEXT + (
 )
 
 
+BLOCKED_PAGE = "registry['inside'] += 1\nassert registry['gate'].wait(30)\nrequest.write('done')\n"
+
+
 def test_a_script_that_blocks_stalls_nobody_else_and_never_runs_beside_itself(write: Write) -> None:
     """AS-07."""
     gate = threading.Event()
@@ -415,3 +475,69 @@ def test_a_script_that_blocks_stalls_nobody_else_and_never_runs_beside_itself(wr
         assert scripts.registry["inside"] == 1
         gate.set()
         assert [connection.receive().text for connection in blocked] == ["done"] * 3
+
+
+# Deadlines.
+
+
+def test_a_script_that_takes_too_long_is_answered_for_and_not_run_again_until_it_has_come_back(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = threading.Event()
+    scripts = Scripts(threads=1, request_timeout=30)
+    scripts.pool.name = f"script-{id(scripts)}"
+    scripts.registry["gate"] = gate
+    root = Resource()
+    root.mount("x.rpy", ResourceScript(write(BLOCKED), scripts))
+    root.mount("x.epy", PageScript(write(BLOCKED_PAGE, "x.epy"), scripts))
+    root.mount("other.rpy", ResourceScript(write(TEXT + "resource = Page('other')", "other.rpy"), scripts))
+
+    def threads() -> int:
+        return sum(thread.name.startswith(f"{scripts.pool.name}-") for thread in threading.enumerate())
+
+    async def expire() -> None:
+        for call in scripts.deadlines.watched:
+            assert call.deadline is not None
+            call.deadline.at = 0.0
+        scripts.deadlines.check()
+
+    def status_of(path: str, inside: int) -> int:
+        connection = client.connect()
+        connection.send(request(path))
+        client.wait_until(lambda: scripts.registry.get("inside") == inside)
+        client.settle()
+        client._run(expire())
+        return connection.receive().status
+
+    with Client(root) as client:
+        assert status_of("/x.rpy", 1) == 504
+        assert "took longer than 30 s" in caplog.text
+        assert "gate.wait" in caplog.text
+        assert status_of("/x.rpy", 1) == 504  # alone it would do, but it never runs beside itself
+        assert "waited longer than 30 s" in caplog.text
+        assert client.get("/other.rpy").text == "other"
+        assert status_of("/x.epy", 2) == 504
+        assert client.get("/other.rpy").text == "other"
+        assert threads() == 3
+        gate.set()
+        client.wait_until(lambda: threads() == 1, "the end of those that were stuck")
+        assert [client.get(path).text for path in ("/x.rpy", "/x.epy")] == ["done", "done"]
+
+
+def test_a_client_that_leaves_does_not_run_a_script_beside_itself(write: Write) -> None:
+    gate = threading.Event()
+    scripts = Scripts(threads=2)
+    scripts.registry["gate"] = gate
+    root = Resource()
+    root.mount("x.rpy", ResourceScript(write(BLOCKED), scripts))
+    with Client(root) as client:
+        first, second = client.connect(), client.connect()
+        first.send(request("/x.rpy"))
+        client.wait_until(lambda: scripts.registry.get("inside") == 1)
+        first.transport.reset()
+        client.settle()
+        second.send(request("/x.rpy"))
+        client.settle()
+        assert scripts.registry["inside"] == 1
+        gate.set()
+        assert second.receive().text == "done"

@@ -172,7 +172,7 @@ def test_scripts_among_files(tmp_path: Path) -> None:
         "upper.RPY": "source",
     }.items():
         (tmp_path / name).write_text(text)
-    processors: dict[str, Processor] = {**script_processors(), ".asis": send_as_is}
+    processors: dict[str, Processor] = {**script_processors(request_timeout=30), ".asis": send_as_is}
     root = Resource()
     files = Files(tmp_path, processors=processors, ignore_ext=[".rpy"])
     root.mount("f", files)
@@ -192,4 +192,5 @@ def test_scripts_among_files(tmp_path: Path) -> None:
         scripts = files.registry[Scripts]
         assert isinstance(scripts, Scripts)
         assert scripts._started
+        assert scripts.deadlines.timeout == 30
     assert not scripts._started

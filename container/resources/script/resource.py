@@ -53,7 +53,7 @@ class ResourceScript(_Runs):
     is_leaf = True
 
     async def render(self, request: Request) -> Answer:
-        resource, kept = await self.scripts.resource(self.path)
+        resource, kept = await self.scripts.resource(self.path, request.exchange)
         if not kept and to_be_started(resource):
             await start_all(resource)
             request.exchange.on_close(lambda error: _end(resource))
@@ -78,7 +78,7 @@ class PageScript(_Runs):
         if not request.body.complete:
             await request.exchange.complete()
         page = Page(request)
-        await self.scripts.page(self.path, page)
+        await self.scripts.page(self.path, request.exchange, page)
         return page.answer()
 
 
@@ -126,14 +126,16 @@ class Tree(Protocol):
 class ScriptProcessor:
     """Makes the resources of scripts among files; the tree's registry is the scripts'. Stops what runs them."""
 
-    def __init__(self, kind: type[ResourceScript | PageScript]) -> None:
+    def __init__(self, kind: type[ResourceScript | PageScript], request_timeout: float | None) -> None:
         self._kind = kind
+        self._timeout = request_timeout
         self._made: list[Scripts] = []
 
     def __call__(self, path: str, files: Tree) -> Resource:
         scripts = files.registry.get(Scripts)
         if not isinstance(scripts, Scripts):
-            scripts = files.registry[Scripts] = Scripts(Registry(files.registry))
+            scripts = Scripts(Registry(files.registry), request_timeout=self._timeout)
+            files.registry[Scripts] = scripts
             self._made.append(scripts)
         return self._kind(path, scripts)
 
@@ -145,9 +147,13 @@ class ScriptProcessor:
             await scripts.stop()
 
 
-def script_processors() -> dict[str, ScriptProcessor]:
-    """For `Files("public", processors=script_processors())`: what runs .rpy and .epy files."""
-    return {".rpy": ScriptProcessor(ResourceScript), ".epy": ScriptProcessor(PageScript)}
+def script_processors(*, request_timeout: float | None = None) -> dict[str, ScriptProcessor]:
+    """For `Files("public", processors=script_processors())`: what runs .rpy and .epy files. `request_timeout` as of
+    Scripts."""
+    return {
+        ".rpy": ScriptProcessor(ResourceScript, request_timeout),
+        ".epy": ScriptProcessor(PageScript, request_timeout),
+    }
 
 
 def _is_root(resource: Resource, request: Request) -> bool:

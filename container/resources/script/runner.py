@@ -1,19 +1,22 @@
 """Loading and running script files: compiled once a version of the file, run once a request, in a thread.
 
 A thread, because a script is anybody's code and may block: it must not stall what the loop serves besides. A
-script never runs beside itself, so what it keeps in the registry needs no lock; others run meanwhile.
+script never runs beside itself, so what it keeps in the registry needs no lock; others run meanwhile. One that
+takes too long is answered for, but not run again until it has come back.
 """
 
 import asyncio
 import errno
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, Final
 
 from container.message.errors import HTTPError
-from container.resources.pool import QueueFull, ThreadPool
+from container.message.exchange import Exchange
+from container.resources.deadlines import Deadline, Deadlines
+from container.resources.pool import Call, ThreadPool
 from container.resources.script.registry import Registry
 from container.tree.pages import ErrorPage
 from container.tree.resource import Resource
@@ -60,31 +63,70 @@ class _File:
         return self.code
 
 
+class _Run(Call[Any]):
+    """One run of a file for one exchange, which may have a deadline."""
+
+    __slots__ = ("_deadlines", "deadline", "exchange")
+
+    def __init__(
+        self, scripts: "Scripts", exchange: Exchange, function: Callable[..., Any], *arguments: Any
+    ) -> None:
+        super().__init__(scripts.pool, asyncio.get_running_loop().create_future(), function, *arguments)
+        self.exchange = exchange
+        self.deadline: Deadline | None = None
+        self._deadlines = scripts.deadlines
+        self._deadlines.watch(self)
+
+    def run(self) -> None:
+        if self.deadline is None:
+            super().run()
+        elif self.deadline.begin():
+            self.perform()
+            self.replaced = self.deadline.finish()
+            self._pool.deliver(self)
+
+    def delivered(self) -> None:
+        self._deadlines.forget(self)
+        super().delivered()
+
+    def give_up(self) -> None:
+        """It has been answered for. One that runs is waited for: nobody else may run it meanwhile."""
+        if self.deadline is not None and not self.deadline.thread and not self.future.done():
+            self.future.set_exception(HTTPError(504))
+
+
 class Scripts:
     """Runs the scripts of one tree and holds what they share.
 
     `threads`: how many scripts run at a time. The threads are made when the first script runs; `stop` ends
-    them, and what scripts have kept.
+    them, and what scripts have kept. `request_timeout`: seconds that a run may take, waiting included, None for no
+    limit; then the client gets a 504 at once, the stack of the stuck thread goes to the log and another thread
+    takes its place.
     """
 
-    def __init__(self, registry: Registry | None = None, *, threads: int = 4) -> None:
+    def __init__(
+        self, registry: Registry | None = None, *, threads: int = 4, request_timeout: float | None = None
+    ) -> None:
         self.registry = registry if registry is not None else Registry()
-        self._pool = ThreadPool(threads, name="script")
+        self.pool = ThreadPool(threads, name="script")
+        self.deadlines = Deadlines(self.pool, request_timeout, log)
         self._started = False
         self._users = 0
         self._files: dict[str, _File] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
-    async def resource(self, path: str) -> tuple[Resource, bool]:
-        """Run a resource script: what it bound to `resource`, and whether that is kept for later requests.
+    async def resource(self, path: str, exchange: Exchange) -> tuple[Resource, bool]:
+        """Run a resource script for `exchange`: what it bound to `resource`, and whether that is kept for later
+        requests.
 
         Raises what the script raises, ScriptProblem when it bound no resource, HTTPError: 404 without a file.
         """
         file = self._file(path)
+        run = _Run(self, exchange, _run_resource, file, self.registry)
         async with file.lock:
             before = file.cached
             try:
-                found, kept = await self._call(_run_resource, file, self.registry)
+                found, kept = await self._perform(run, file)
             finally:
                 if before is not None and before is not file.cached:
                     self._dispose(before)
@@ -96,11 +138,13 @@ class Scripts:
                     raise
             return found, kept
 
-    async def page(self, path: str, request: object) -> None:
-        """Run a page script with `request`. Raises what the script raises, HTTPError: 404 without a file."""
+    async def page(self, path: str, exchange: Exchange, request: object) -> None:
+        """Run a page script for `exchange`, with `request`. Raises what the script raises, HTTPError: 404 without a
+        file."""
         file = self._file(path)
+        run = _Run(self, exchange, _run_page, file, self.registry, request)
         async with file.lock:
-            await self._call(_run_page, file, self.registry, request)
+            await self._perform(run, file)
 
     async def start(self) -> None:
         self._users += 1
@@ -117,7 +161,9 @@ class Scripts:
                 await stop_all(file.cached)
         if self._stopping:
             await asyncio.gather(*self._stopping)
-        await self._pool.stop()
+        self.deadlines.stop()
+        await self.pool.stop()
+        await self.registry.close()
 
     def _file(self, path: str) -> _File:
         file = self._files.get(path)
@@ -125,14 +171,16 @@ class Scripts:
             file = self._files[path] = _File(path)
         return file
 
-    async def _call(self, function: Any, file: _File, *arguments: Any) -> Any:
+    async def _perform(self, run: _Run, file: _File) -> Any:
         if not self._started:
-            self._pool.start()
+            self.pool.start()
+            self.registry.open()
             self._started = True
+        if not run.future.done() and not self.pool.submit(run):
+            self.deadlines.forget(run)
+            raise HTTPError(503, headers=_RETRY)
         try:
-            return await self._pool.call(function, file, *arguments)
-        except QueueFull as error:
-            raise HTTPError(503, headers=_RETRY) from error
+            return await run.future
         except OSError as error:
             if error.filename != file.path:  # the script's own
                 raise
