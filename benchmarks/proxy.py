@@ -124,15 +124,19 @@ def websocket(server: Server, seconds: float, core: int) -> dict[str, float]:
 
 def download(server: Server, seconds: float, core: int) -> dict[str, float]:
     buffer = bytearray(1 << 20)
+    before_mb = highest_mb = server.memory().anon_mb
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
         sock.sendall(b"GET /large.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        since, got = time.monotonic(), 0
+        since, got, looks = time.monotonic(), 0, 0
         while count := sock.recv_into(buffer):
             got += count
+            if got >> 26 > looks:  # every 64 MiB
+                looks = got >> 26
+                highest_mb = max(highest_mb, server.memory().anon_mb)
     if got < GIB:
         raise RuntimeError(f"expected {GIB} bytes, got {got}")
     took = time.monotonic() - since
-    return {"figure": took, "rate": got / took / (1 << 20)}
+    return {"figure": took, "rate": got / took / (1 << 20), "growth": highest_mb - before_mb}
 
 
 CASES = {"hello": hello, "websocket": websocket, "1 GiB": download}
@@ -214,6 +218,9 @@ def main() -> None:
         samples = run(arguments, Path(folder))
     print(table(samples))
     print(f"\n* container to it: per round, then the median; {arguments.rounds} rounds; 1 GiB: rate in MiB/s")
+    for name, rounds in samples.get("1 GiB", {}).items():
+        growth = max(sample["growth"] for sample in rounds.values())
+        print(f"* memory of {name} during 1 GiB: {growth:+.1f} MiB at most")
     print(f"* Linux {platform.release()}, Python {platform.python_version()}, {os.cpu_count()} cores")
 
 
