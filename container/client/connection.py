@@ -144,13 +144,14 @@ class ClientConnection(asyncio.Protocol):
         if receiver is None:  # nobody has asked
             self.transport.abort()
             return
-        self._heard = self.pool.now
         parser = self._parser
         try:
             parser.receive(data)
             if not self._answered:
                 self._read_head(receiver)
-            elif parser.framing is None:
+                return
+            self._heard = self.pool.now
+            if parser.framing is None:
                 self._complete(receiver)
             else:
                 receiver.more(parser.body.take())
@@ -161,8 +162,9 @@ class ClientConnection(asyncio.Protocol):
         parser = self._parser
         while True:
             head = parser.next()
-            if head is None:
+            if head is None:  # a part of one is no answer yet, however it drips
                 return
+            self._heard = self.pool.now
             if head.status >= 200:
                 break
             if head.status == SWITCHING:

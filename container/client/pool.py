@@ -22,7 +22,7 @@ class ClientTimeouts:
     """How long another server is waited for, in seconds.
 
     `connect`: until the connection stands. `queue`: for a free connection when there are too many. `answer`:
-    from the end of the request to the first of the answer. `read`: between two pieces of it, and of the request.
+    from the end of the request to the whole head of the answer. `read`: between two pieces of it, and of the request.
     `idle`: how long a connection is kept for the next request; less than the server keeps it.
     """
 

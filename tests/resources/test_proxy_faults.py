@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+import socket
+import ssl
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from container.client.pool import ClientTimeouts
 from container.resources.proxy import Health, ReverseProxy, Upstream
+from tests.certificates import Authority
 from tests.leaf import request
 from tests.upstreams import Scripted, fetch, nothing_left, saying, serve, silent, talking, unused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from container.service.server import Server
+    from tests.upstreams import Peer
 
 SHORT = ClientTimeouts(connect=0.3, queue=0.3, answer=0.3, read=0.3, idle=0.3)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -82,6 +87,137 @@ def test_a_server_that_hangs_is_a_504() -> None:
     assert status_of(silent(), request("/", "Content-Length: 2", method="POST") + b"ok") == 504
 
 
+@pytest.mark.parametrize("piece", [b"H", b"HTTP/1.1 200 OK\r\nA: ", b""])
+def test_a_head_that_drips_is_a_504(piece: bytes) -> None:
+    """PX-01: something always comes, an answer does not."""
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.head(reader)
+        writer.write(piece or b"HTTP/1.1 200 OK\r\nA: b")
+        while not writer.is_closing():
+            writer.write(b"b")
+            await asyncio.sleep(0.02)
+
+    assert status_of(Scripted(talk)) == (502 if piece == b"H" else 504)
+
+
+def test_a_slow_answer_is_whole_as_long_as_it_moves() -> None:
+    """PX-01: `read` is between two pieces; all of it takes longer."""
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n")
+        for _ in range(12):
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+
+    async def run() -> None:
+        timeouts = ClientTimeouts(connect=0.3, answer=0.3, read=1.0, idle=0.3)
+        async with (
+            nothing_left(),
+            Scripted(talk).serving() as port,
+            proxied(f"http://127.0.0.1:{port}", timeouts=timeouts) as (server, _),
+        ):
+            assert (await fetch(server.port, request()))[2] == b"x" * 12
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_not_taken_is_a_504() -> None:
+    """PX-01: the server accepts, and never reads."""
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cast("asyncio.ReadTransport", writer.transport).pause_reading()
+        await over.wait()
+
+    async def run() -> None:
+        nonlocal over
+        over = asyncio.Event()
+        async with (
+            nothing_left(),
+            Scripted(talk).serving() as port,
+            proxied(f"http://127.0.0.1:{port}") as (server, proxy),
+            talking(server.port) as peer,
+        ):
+            peer.send(request("/", f"Content-Length: {1 << 30}", method="POST"))
+            sending = asyncio.create_task(send_for_ever(peer))
+            assert (await peer.answer())[0] == 504
+            assert not proxy.upstreams[0].active
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            over.set()
+
+    over = asyncio.Event()
+    asyncio.run(run())
+
+
+async def send_for_ever(peer: Peer) -> None:
+    with suppress(ConnectionError):
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+
+
+def test_a_server_that_does_not_accept_is_a_504() -> None:
+    """PX-01: its queue is full, so no connection comes about."""
+
+    async def run() -> None:
+        with socket.socket() as full, ExitStack() as waiting:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(8):
+                other = waiting.enter_context(socket.socket())
+                other.setblocking(False)
+                other.connect_ex(full.getsockname())
+            async with nothing_left(), proxied(f"http://127.0.0.1:{full.getsockname()[1]}") as (server, _):
+                assert (await fetch(server.port, request()))[0] == 504
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", 502), (b"", 502), (None, 504)]
+)
+def test_a_server_that_speaks_no_tls_is_a_bad_gateway(said: bytes | None, expected: int) -> None:
+    """PX-01"""
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if said is None:
+            await reader.read()
+        else:
+            writer.write(said)
+
+    async def run() -> None:
+        async with (
+            nothing_left(),
+            Scripted(talk).serving() as port,
+            proxied(f"https://127.0.0.1:{port}") as (server, _),
+        ):
+            assert (await fetch(server.port, request()))[0] == expected
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_nobody_vouches_for_is_a_502(tmp_path: Path) -> None:
+    """PX-01: neither of an authority that is not known nor for another name."""
+    known, other = Authority(tmp_path), Authority(tmp_path, "other")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(known.issue("a.pem", "127.0.0.1"))
+
+    async def run() -> None:
+        async with nothing_left(), keeping().serving(tls=context) as port:
+            for url, trust, expected in (
+                (f"https://127.0.0.1:{port}", known, 200),
+                (f"https://127.0.0.1:{port}", other, 502),
+                (f"https://localhost:{port}", known, 502),
+            ):
+                async with proxied(Upstream(url, tls=trust.client())) as (server, _):
+                    assert (await fetch(server.port, request()))[0] == expected
+
+    asyncio.run(run())
+
+
 def test_a_server_that_refuses_is_a_502() -> None:
     """PX-01: with a page that says so, and no word of the address."""
 
@@ -91,21 +227,27 @@ def test_a_server_that_refuses_is_a_502() -> None:
             async with proxied(f"http://127.0.0.1:{port}") as (server, _):
                 status, _, page = await fetch(server.port, request())
                 assert status == 502
-                assert b"<h1>Bad Gateway</h1>" in page
+                assert b"Bad Gateway</h1>" in page
                 assert str(port).encode() not in page
 
     asyncio.run(run())
 
 
-def test_a_name_that_is_not_known_is_a_502() -> None:
-    """PX-01."""
+@pytest.mark.parametrize("name", ["known.to.nobody.example", "x" * 64 + ".example"])
+@pytest.mark.parametrize(("answers", "expected"), [(True, 502), (False, 504)])
+def test_a_name_that_is_not_known_is_a_502(name: str, expected: int, *, answers: bool) -> None:
+    """PX-01: 504 when whoever knows names does not answer; some are no names at all."""
+
+    async def look_up(*arguments: object, **options: object) -> Any:
+        if not answers:
+            await asyncio.get_running_loop().create_future()
+        name.encode("idna")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def run() -> None:
-        async with (
-            nothing_left(),
-            proxied("http://no.such.host.invalid", timeouts=ClientTimeouts(connect=5)) as (server, _),
-        ):
-            assert (await fetch(server.port, request()))[0] in (502, 504)
+        asyncio.get_running_loop().getaddrinfo = look_up  # type: ignore[method-assign]  # no network in tests
+        async with nothing_left(), proxied(f"http://{name}") as (server, _):
+            assert (await fetch(server.port, request()))[0] == expected
 
     asyncio.run(run())
 
@@ -315,7 +457,8 @@ def test_active_health_takes_upstreams_away_and_brings_them_back() -> None:
             async with asyncio.timeout(5):
                 while not upstream.is_down:
                     await asyncio.sleep(0.01)
-                assert (await fetch(server.port, request()))[0] == 503
+                status, fields, _ = await fetch(server.port, request())
+                assert (status, fields[b"retry-after"]) == (503, b"5")
                 async with keeping().serving(port):
                     while upstream.is_down:
                         await asyncio.sleep(0.01)
