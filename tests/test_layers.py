@@ -108,6 +108,12 @@ def test_a_module_imports_only_what_lies_below_it(layer: str, path: Path) -> Non
 
 
 @pytest.mark.parametrize(("layer", "path"), ALL)
+def test_other_servers_are_asked_by_a_client_of_our_own(layer: str, path: Path) -> None:
+    """PY-05: the standard library's blocks, and is for tests."""
+    assert not {"http.client", "urllib.request", "requests"} & set(imports(path))
+
+
+@pytest.mark.parametrize(("layer", "path"), ALL)
 def test_a_late_import_has_a_reason(layer: str, path: Path) -> None:
     for name in late_imports(path):
         assert (str(path.relative_to(PACKAGE)), name) in LATE, f"{layer} must not import {name}"

@@ -1,4 +1,4 @@
-"""The validator of the standard library between our server and an application finds nothing (PEP 3333)."""
+"""PY-06: the validator of the standard library, between our server and an application, finds nothing (PEP 3333)."""
 
 from __future__ import annotations
 

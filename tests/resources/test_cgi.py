@@ -210,7 +210,7 @@ def test_content_that_is_not_read_hurts_nobody(scripts: ScriptDirectory) -> None
 
 
 def test_content_streams_while_it_comes(scripts: ScriptDirectory) -> None:
-    """CG-05: the script has read the beginning, and answered it, before the client sends the rest."""
+    """CG-05, CG-18: the script has read the beginning, and its answer has come, before the client sends the rest."""
     scripts.python(
         "turns.py",
         """

@@ -7,9 +7,11 @@ import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.certificates import Authority
 from tests.scripts import ScriptDirectory, children_of, script_directory, wait_until
 from tests.system.conftest import PATIENCE_S
 
@@ -83,13 +85,51 @@ def test_a_mistake_is_one_line(
     assert message in done.stderr
 
 
-def test_scripts_run_behind_a_unix_socket(
+TELLING = """
+    import os, sys
+    told = [os.environ.get(name, "-") for name in
+            ("HTTPS", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REQUEST_SCHEME", "CONTENT_LENGTH", "SSL_PROTOCOL")]
+    size, has_port = len(sys.stdin.buffer.read()), bool(os.environ.get("REMOTE_PORT"))
+    print("Content-Type: text/plain\\n\\n" + "|".join([*told, str(size), str(has_port)]))
+"""
+
+
+def test_scripts_run_behind_every_kind_of_listener(
     start: Callable[..., Running], scripts: ScriptDirectory, tmp_path: Path
 ) -> None:
-    """CG-21"""
-    scripts.sh("x.sh", 'echo; echo "$SERVER_NAME $SERVER_PORT [$REMOTE_ADDR]"')
-    running = start("--mount", f"/s=cgi:{scripts.path}", "--listen", f"unix:{tmp_path}/s.sock")
-    assert running.fetch("/s/x.sh").body == b"localhost 80 []\n"
+    """CG-21, CG-02, CG-05: TCP, IPv6, TLS, a UNIX socket; content of known length and in chunks, by curl."""
+    scripts.python("x.py", TELLING)
+    authority = Authority(tmp_path)
+    certificate = authority.issue("site.pem", "localhost", "127.0.0.1")
+    places = ["127.0.0.1:0", "[::1]:0", f"tls:0:interface=127.0.0.1:cert={certificate}", f"unix:{tmp_path}/s"]
+    listen = [word for place in places for word in ("--listen", place)]
+    running = start("--mount", f"/s=cgi:{scripts.path}", *listen, addresses=len(places))
+    tcp, tcp6, tls = (urlsplit(url) for url in running.urls if url.startswith("http"))
+    # The place, and what is told of it.
+    asked = {
+        tcp.netloc: ("http", [], f"-|127.0.0.1|{tcp.port}|127.0.0.1|http", "-", "True"),
+        tcp6.netloc: ("http", [], f"-|::1|{tcp6.port}|::1|http", "-", "True"),
+        f"localhost:{tls.port}": ("https", ["--cacert", authority.path, "--ipv4"],
+                                  f"on|localhost|{tls.port}|127.0.0.1|https", "TLSv1.3", "True"),
+        "a.example": ("http", ["--unix-socket", f"{tmp_path}/s"], "-|a.example|80||http", "-", "False"),
+    }  # fmt: skip
+    content = b"x" * 300_000
+    for place, (scheme, options, told, protocol, has_port) in asked.items():
+        url = f"{scheme}://{place}/s/x.py"
+        for length, sent in {"-": [], "300000": ["--data-binary", "@-"]}.items():
+            size = len(content) if sent else 0
+            for chunks in [[]] if not sent else [[], ["--header", "Transfer-Encoding: chunked"]]:
+                seen = curl(url, *options, *sent, *chunks, content=content if sent else b"")
+                assert seen == f"{told}|{length}|{protocol}|{size}|{has_port}\n", place
+
+
+def curl(url: str, *options: object, content: bytes = b"") -> str:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    command = ["curl", "--silent", "--show-error", "--globoff", "--noproxy", "*", *map(str, options), url]
+    done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
 
 
 @pytest.mark.skipif(shutil.which("php-cgi") is None, reason="php-cgi is not installed")
