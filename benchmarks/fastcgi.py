@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TARGET = 1.5
-CHILDREN = 4
+# Connections that each may keep; php-fpm has a process for every one of them, so that nobody waits.
+CHILDREN = 8
 NGINX = """
 worker_processes 1;
 daemon off;

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from container.protocol import fastcgi
-from container.protocol.fastcgi import RecordReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +60,23 @@ def pairs(data: bytes) -> dict[str, str]:
     return found
 
 
+class Records:
+    """Cuts a stream into records: their types, request ids and contents."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        self._held += data
+        while len(self._held) >= 8:
+            version, kind, request_id, size, padding = struct.unpack_from(">BBHHBx", self._held)
+            assert version == 1
+            if len(self._held) < 8 + size + padding:
+                return
+            content, self._held = self._held[8 : 8 + size], self._held[8 + size + padding :]
+            yield kind, request_id, content
+
+
 class Asked:
     """One request as a FastCGI responder has read it."""
 
@@ -68,7 +84,7 @@ class Asked:
         self.connection = connection
         self.id = 0
         self.params = self.stdin = b""
-        reader = RecordReader()
+        reader = Records()
         kinds = []
         while True:
             data = connection.request.recv(65_536)
@@ -90,7 +106,7 @@ class Asked:
 
     def say(self, data: bytes, kind: int = fastcgi.STDOUT, *, request_id: int | None = None) -> None:
         self.connection.request.sendall(
-            fastcgi.encode_stream(kind, self.id if request_id is None else request_id, data)
+            fastcgi.encode_stream(kind, data, self.id if request_id is None else request_id)
         )
 
     def end(self, status: int = 0) -> None:

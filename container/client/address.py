@@ -1,4 +1,4 @@
-"""Where another server is: `http://host:port`, `https://host`, `unix:/path`."""
+"""Where another server is: `http://host:port`, `https://host`, `unix:/path`; `host:port` without a scheme."""
 
 import re
 import ssl
@@ -6,13 +6,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _AUTHORITY: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~]+)(?::[0-9]{1,5})?")
+_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]*)*")
 
 
 class Address:
     """One server. `authority` is what a Host field says of it; `path` is that of a UNIX socket, None elsewhere.
 
-    `tls`: how to speak TLS with it; None for plain text. Equal addresses may share connections.
+    `scheme` is empty for one that speaks no HTTP. `tls`: how to speak TLS with it; None for plain text. Equal
+    addresses may share connections.
     """
 
     __slots__ = ("authority", "host", "path", "port", "scheme", "tls")
@@ -26,10 +28,12 @@ class Address:
         self.path = path
         self.tls = tls
         name = f"[{host}]" if ":" in host else host
-        self.authority = name if port == (443 if scheme == "https" else 80) else f"{name}:{port}"
+        self.authority = name if port == _PORTS.get(scheme) else f"{name}:{port}"
 
     def __str__(self) -> str:
-        return f"unix:{self.path}" if self.path is not None else f"{self.scheme}://{self.authority}"
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"{self.scheme}://{self.authority}" if self.scheme else self.authority
 
 
 def parse_url(url: str, tls: ssl.SSLContext | None = None) -> tuple[Address, str]:
@@ -59,6 +63,17 @@ def parse_url(url: str, tls: ssl.SSLContext | None = None) -> tuple[Address, str
         tls.set_alpn_protocols(["http/1.1"])
     address = Address(parts.scheme, parts.hostname, port, tls=tls if parts.scheme == "https" else None)
     return address, _base(parts.path, url)
+
+
+def parse_address(text: str) -> Address:
+    """`unix:/path`, `host:port` or `tcp:host:port`; an IPv6 address stands in brackets. Raises ValueError."""
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return Address("", "localhost", 0, path=text.removeprefix("unix:"))
+    host, _, port = text.removeprefix("tcp:").rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if host and port.isdecimal() and 0 < int(port) <= 65_535 and (bracketed or ":" not in host):
+        return Address("", host.strip("[]"), int(port))
+    raise ValueError(f'expected an address such as "unix:/run/app.sock" or "127.0.0.1:9000", got {text!r}')
 
 
 def _base(path: str, url: str) -> str:

@@ -1,14 +1,14 @@
-"""One connection to another server, as long as it lives (RFC 9112 9). Hot path.
+"""One connection to another server by HTTP/1.1, as long as it lives (RFC 9112 9). Hot path.
 
-It carries one request at a time for a Receiver. It is given back to its pool the moment the answer is complete,
-if nothing on it can be misunderstood by the next request: everything was sent, everything was read, nothing
-came on top.
+What holds for connections of every protocol is in `pooled.py`.
 """
 
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from container.client import pooled
 from container.client.errors import UpstreamError
+from container.client.pooled import PooledConnection
 from container.message.body import EMPTY, Trailers
 from container.message.errors import ProtocolError
 from container.protocol.h1_client import RESPONSE_LIMITS, ResponseHead, ResponseParser
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _INTERIM_MAX: Final = 64
 
 
-class Receiver(Protocol):
+class Receiver(pooled.Receiver, Protocol):
     """Who has sent a request, and is told what becomes of it. None of these may raise."""
 
     def connected(self, connection: "ClientConnection") -> None:
@@ -40,48 +40,22 @@ class Receiver(Protocol):
     def completed(self, trailers: Trailers) -> None:
         """The content is complete."""
 
-    def broke(self, error: UpstreamError) -> None:
-        """There will be no answer, or no more of it."""
-
     def switched(self, head: ResponseHead) -> None:
         """The connection speaks another protocol from now on: take it over at once by `hand_over`."""
 
-    def writable(self) -> None:
-        """The server takes more of the request."""
 
-    def is_gone(self) -> bool:
-        """Nobody wants the answer any more."""
+class ClientConnection(PooledConnection):
+    """One connection that speaks HTTP/1.1."""
 
+    __slots__ = ("_interim", "_parser")
 
-class ClientConnection(asyncio.Protocol):
-    """One connection.
-
-    | state     | told by                       | limit in time          | after it |
-    |-----------|-------------------------------|------------------------|----------|
-    | idle      | no receiver                   | idle                   | close    |
-    | asking    | receiver, no head yet         | answer, while all sent | 504      |
-    | answering | receiver, head has come       | read, unless paused    | broken   |
-    | blocked   | the server takes no more      | read                   | 504      |
-    """
-
-    __slots__ = (
-        "_answered", "_heard", "_interim", "_parser", "_reading", "_sent_all", "is_reused", "paused", "pool",
-        "receiver", "transport",
-    )  # fmt: skip
-
-    transport: asyncio.Transport
+    pool: "Pool"
+    receiver: Receiver | None
 
     def __init__(self, pool: "Pool") -> None:
-        self.pool = pool
-        self.receiver: Receiver | None = None
-        self.paused = False
-        self.is_reused = False
+        super().__init__(pool)
         self._parser = ResponseParser(RESPONSE_LIMITS, pool.tokeniser)
-        self._answered = self._sent_all = False
-        self._reading = True
         self._interim = 0
-        # When something last moved, by the clock of the pool.
-        self._heard = 0.0
 
     # What its user does.
 
@@ -96,34 +70,6 @@ class ClientConnection(asyncio.Protocol):
         self.transport.write(data)
         return not self.paused
 
-    def write(self, data: bytes) -> bool:
-        """More of the request. False when the server should be waited for, see `Receiver.writable`."""
-        self._heard = self.pool.now
-        self.transport.write(data)
-        return not self.paused
-
-    def finish(self) -> None:
-        """The request is complete."""
-        self._sent_all = True
-        self._heard = self.pool.now
-
-    def pause_reading(self) -> None:
-        if self._reading and self.receiver is not None:
-            self._reading = False
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._heard = self.pool.now
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
-
-    def abandon(self) -> None:
-        """Nobody wants the rest of the answer: cut the connection."""
-        self.receiver = None
-        self.transport.abort()
-
     def hand_over(self, end: "TunnelEnd") -> bytes:
         """Leave the pool; what the server has sent of the other protocol already."""
         self.receiver = None
@@ -135,9 +81,6 @@ class ClientConnection(asyncio.Protocol):
         return data
 
     # Called by the transport.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
@@ -227,52 +170,11 @@ class ClientConnection(asyncio.Protocol):
                 self._fail(self._cut_short())
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.pool.forget(self)
-        if self.receiver is not None:
-            self._fail(self._cut_short())
-
     def _cut_short(self) -> UpstreamError:
         if self._answered:
             return UpstreamError(502, "the connection ended before the content did")
         return UpstreamError(502, "the connection ended without an answer")
 
     def _fail(self, error: UpstreamError) -> None:
-        receiver, self.receiver = self.receiver, None
         self._parser.framing = None
-        self.transport.abort()
-        if receiver is not None:
-            receiver.broke(error)
-
-    def pause_writing(self) -> None:
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        self.paused = False
-        self._heard = self.pool.now
-        if self.receiver is not None:
-            self.receiver.writable()
-
-    # Time.
-
-    def sweep(self, now: float) -> None:
-        receiver = self.receiver
-        timeouts = self.pool.timeouts
-        if receiver is None:
-            if now - self._heard >= timeouts.idle:
-                self.transport.close()
-            return
-        if receiver.is_gone():
-            self.abandon()
-        elif self._answered:
-            if self._reading and now - self._heard >= timeouts.read:
-                self._fail(UpstreamError(504, f"no more of the answer within {timeouts.read:g} s"))
-        elif self.paused:
-            if now - self._heard >= timeouts.read:
-                self._fail(UpstreamError(504, f"the request was not taken within {timeouts.read:g} s"))
-        elif self._sent_all and now - self._heard >= timeouts.answer:
-            self._fail(UpstreamError(504, f"no answer within {timeouts.answer:g} s"))
-
-    def rest(self) -> None:
-        """It idles from now on."""
-        self._heard = self.pool.now
+        super()._fail(error)

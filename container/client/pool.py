@@ -5,13 +5,15 @@ One sweep while there are any compares deadlines: no timer a request.
 
 import asyncio
 import ssl
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from container.client.address import Address
 from container.client.connect import Permit, open_connection
-from container.client.connection import ClientConnection, Receiver
+from container.client.connection import ClientConnection
 from container.client.errors import UpstreamError
+from container.client.pooled import PooledConnection
 from container.protocol.response_head import ResponseTokeniser
 
 _SWEEP_MAX_S: Final = 1.0
@@ -38,7 +40,24 @@ class ClientTimeouts:
                 raise ValueError(f"expected a timeout above 0 for {name!r}, got {getattr(self, name)!r}")
 
 
-class Pool:
+ConnectionT = TypeVar("ConnectionT", bound=PooledConnection)
+ConnectionT_contra = TypeVar("ConnectionT_contra", bound=PooledConnection, contravariant=True)
+
+
+class Asker(Protocol[ConnectionT_contra]):
+    """Who wants a connection. None of these may raise."""
+
+    def connected(self, connection: ConnectionT_contra) -> None:
+        """A connection is yours: send the request."""
+
+    def broke(self, error: UpstreamError) -> None:
+        """There is none."""
+
+    def is_gone(self) -> bool:
+        """It is not wanted any more."""
+
+
+class ConnectionPool(Generic[ConnectionT]):
     """The connections to one server on one loop.
 
     `max_connections`: open at one time; requests beyond that wait, at most `max_waiting` of them. `max_idle`: kept.
@@ -47,7 +66,7 @@ class Pool:
 
     __slots__ = (
         "_connecting", "_idle", "_loop", "_max_idle", "_open", "_permit", "_sweep_s", "_tasks", "_timer", "_waiting",
-        "address", "max_connections", "max_waiting", "now", "timeouts", "tokeniser",
+        "address", "max_connections", "max_waiting", "now", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -64,14 +83,13 @@ class Pool:
         self.timeouts = timeouts or ClientTimeouts()
         self.max_connections = max_connections
         self.max_waiting = max_waiting
-        self.tokeniser = ResponseTokeniser()
         self.now = 0.0
         self._max_idle = max_idle
         self._permit = permit
-        self._idle: list[ClientConnection] = []
-        self._open: set[ClientConnection] = set()
+        self._idle: list[ConnectionT] = []
+        self._open: set[ConnectionT] = set()
         # In the order they came: until when each waits.
-        self._waiting: dict[Receiver, float] = {}
+        self._waiting: dict[Asker[ConnectionT], float] = {}
         self._connecting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,6 +97,10 @@ class Pool:
         limits = self.timeouts
         shortest = min(limits.connect, limits.queue, limits.answer, limits.read, limits.idle)
         self._sweep_s = min(_SWEEP_MAX_S, shortest / 2)
+
+    @abstractmethod
+    def _make(self) -> ConnectionT:
+        """A connection that is about to be opened."""
 
     @property
     def connections(self) -> int:
@@ -91,7 +113,7 @@ class Pool:
 
     # Asking.
 
-    def request(self, receiver: Receiver, *, fresh: bool = False) -> None:
+    def request(self, receiver: Asker[ConnectionT], *, fresh: bool = False) -> None:
         """Give `receiver` a connection, now or later, or tell it why there is none. `fresh`: a new one."""
         idle = self._idle
         while idle and not fresh:
@@ -112,11 +134,11 @@ class Pool:
                 UpstreamError(503, f"too many requests wait for {self.address}", was_sent=False, blames=False)
             )
 
-    def cancel(self, receiver: Receiver) -> None:
+    def cancel(self, receiver: Asker[ConnectionT]) -> None:
         """`receiver` waits no longer."""
         self._waiting.pop(receiver, None)
 
-    def release(self, connection: ClientConnection) -> None:
+    def release(self, connection: ConnectionT) -> None:
         """`connection` is ready for another request."""
         while self._waiting:
             receiver = self._next()
@@ -131,7 +153,7 @@ class Pool:
         else:
             connection.transport.close()
 
-    def _give(self, receiver: Receiver, connection: ClientConnection) -> None:
+    def _give(self, receiver: Asker[ConnectionT], connection: ConnectionT) -> None:
         if connection.transport.is_closing():
             self._waiting[receiver] = self.now + self.timeouts.queue
             self._refill()
@@ -140,7 +162,7 @@ class Pool:
         else:
             receiver.connected(connection)
 
-    def forget(self, connection: ClientConnection) -> None:
+    def forget(self, connection: ConnectionT) -> None:
         """`connection` is not ours any more."""
         if connection in self._open:
             self._open.discard(connection)
@@ -148,7 +170,7 @@ class Pool:
                 self._idle.remove(connection)
             self._refill()
 
-    def _next(self) -> Receiver:
+    def _next(self) -> Asker[ConnectionT]:
         receiver = next(iter(self._waiting))
         del self._waiting[receiver]
         return receiver
@@ -171,7 +193,7 @@ class Pool:
 
     async def _try_to_connect(self) -> None:
         error = None
-        connection = ClientConnection(self)
+        connection = self._make()
         try:
             async with asyncio.timeout(self.timeouts.connect):
                 await open_connection(self.address, lambda: connection, self._permit)
@@ -195,7 +217,7 @@ class Pool:
             self._next().broke(error)
             self._refill()
 
-    def _hand_out(self, connection: ClientConnection) -> None:
+    def _hand_out(self, connection: ConnectionT) -> None:
         """A new connection goes to the first that waits."""
         while self._waiting:
             receiver = self._next()
@@ -245,6 +267,34 @@ class Pool:
         self._idle.clear()
         for connection in list(self._open):
             connection.transport.abort()
-        if self._open:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # transports close in the next turn, those that were forgotten just now too
         self._open.clear()
+
+
+class Pool(ConnectionPool[ClientConnection]):
+    """Connections that speak HTTP/1.1."""
+
+    __slots__ = ("tokeniser",)
+
+    def __init__(
+        self,
+        address: Address,
+        timeouts: ClientTimeouts | None = None,
+        *,
+        max_connections: int = 256,
+        max_idle: int = 64,
+        max_waiting: int = 1024,
+        permit: Permit | None = None,
+    ) -> None:
+        super().__init__(
+            address,
+            timeouts,
+            max_connections=max_connections,
+            max_idle=max_idle,
+            max_waiting=max_waiting,
+            permit=permit,
+        )
+        self.tokeniser = ResponseTokeniser()
+
+    def _make(self) -> ClientConnection:
+        return ClientConnection(self)

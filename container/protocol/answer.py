@@ -1,4 +1,5 @@
 """Responses that something on this machine has said or stored: scripts and responders, handlers, files with a head.
+Hot path.
 
 Lines may end in LF alone, as such authors write them; everything else is read strictly (RFC 9112 4, 5, 7;
 RFC 3875 6). The framing of the connection is whoever's sends the answer on: here it is only undone.
@@ -11,7 +12,7 @@ from container.message.body import Body
 from container.message.errors import ProtocolError
 from container.message.fields import TOKEN, FieldBlock, Pair, encode_fields, list_tokens
 from container.message.limits import Limits
-from container.message.status import BODILESS
+from container.message.status import BODILESS, REASONS
 from container.protocol.framing import ChunkedFraming
 
 # The empty line that ends a head; one that comes first ends a head without fields.
@@ -28,6 +29,10 @@ _OURS: Final = frozenset(
 _SINGLE: Final = frozenset({b"content-type", b"location"})
 # A path of this server.
 _LOCAL: Final = re.compile(r"/(?!/)[\x21-\x7e\x80-\xff]*")
+# What is not kept longer than its response lives.
+_PRIVATE: Final = frozenset({"set-cookie", "authentication-info", "proxy-authenticate"})
+_REMEMBERED_MAX: Final = 256
+_REMEMBERED_SIZE: Final = 1024
 
 
 class BadAnswer(Exception):
@@ -35,14 +40,14 @@ class BadAnswer(Exception):
 
 
 class AnswerHead:
-    """Status and fields of a response. `status` is 0 where nobody said one.
+    """Status and fields of a response. `status` is 0 where nobody said one; an empty `reason` is the usual one.
 
     `fields` as text, without Content-Length, Transfer-Encoding and what is the server's own; `length` is the
     Content-Length or -1; `chunked` whether the content is. `local`: the path of this server that is to be
     answered instead (RFC 3875 6.2.2), for gateways.
     """
 
-    __slots__ = ("chunked", "fields", "length", "local", "reason", "status")
+    __slots__ = ("_block", "chunked", "fields", "length", "local", "reason", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -51,12 +56,14 @@ class AnswerHead:
         self.length = -1
         self.chunked = False
         self.local = b""
+        self._block: FieldBlock | None = None
 
     def block(self) -> FieldBlock:
-        """The fields and the length, as they go out. Raises ValueError for what must not."""
-        if self.length < 0:
-            return encode_fields(self.fields)
-        return encode_fields([*self.fields, ("Content-Length", str(self.length))])
+        """The fields and the length, as they go out, made once. Raises ValueError for what must not."""
+        if self._block is None:
+            length = [("Content-Length", str(self.length))] if self.length >= 0 else []
+            self._block = encode_fields([*self.fields, *length])
+        return self._block
 
     def as_gateway(self) -> None:
         """Nothing need be said of the status: a Location speaks for itself (RFC 3875 6.2, 6.3.3). One that is a
@@ -72,6 +79,17 @@ class AnswerHead:
             and _LOCAL.fullmatch(location)
         ):
             self.local = location.encode("latin-1")
+
+
+class KnownHeads(dict[bytes, AnswerHead]):
+    """Heads that came before, by their octets: most programs say the same ones again and again."""
+
+    def keep(self, octets: bytes, head: AnswerHead) -> None:
+        """Remember one that is likely to come again."""
+        if len(octets) <= _REMEMBERED_SIZE and not any(name.lower() in _PRIVATE for name, _ in head.fields):
+            if len(self) >= _REMEMBERED_MAX:
+                self.clear()
+            self[octets] = head
 
 
 def split_head(data: bytes, start: int = 0) -> tuple[bytes, bytes] | None:
@@ -128,7 +146,8 @@ def _take_status(head: AnswerHead, match: re.Match[bytes] | None, text: bytes) -
     if match is None:
         raise BadAnswer(f'expected a status such as "404 Not Found", got {text[:100]!r}')
     head.status = int(match[1])
-    head.reason = (match[2] or b"").decode("latin-1").strip(" \t")
+    reason = (match[2] or b"").decode("latin-1").strip(" \t")
+    head.reason = "" if reason == REASONS.get(head.status) else reason
 
 
 class AnswerReader:
@@ -136,28 +155,25 @@ class AnswerReader:
 
     `head` once there is one; `interim` the 1xx heads before it; `complete` when the content has ended.
     `method` is the request's. `gateway`: the head is one of CGI, which need not say a status (RFC 3875 6.3.3).
+    `known`: where heads are looked up, and remembered; those are shared, and not to be changed.
     """
 
     __slots__ = (
-        "_body",
-        "_chunked",
-        "_gateway",
-        "_held",
-        "_left",
-        "_limit",
-        "_method",
-        "complete",
-        "head",
-        "interim",
-    )
+        "_body", "_chunked", "_gateway", "_held", "_known", "_left", "_limit", "_method",
+        "complete", "head", "interim",
+    )  # fmt: skip
 
-    def __init__(self, method: str, limit: int = 64 * 1024, *, gateway: bool = False) -> None:
+    _body: Body  # while the content is chunked
+
+    def __init__(
+        self, method: str, limit: int = 64 * 1024, *, gateway: bool = False, known: KnownHeads | None = None
+    ) -> None:
         self._gateway = gateway
         self._method = method
         self._limit = limit
+        self._known = known
         self._held = b""
         self._left = -1
-        self._body = Body()
         self._chunked: ChunkedFraming | None = None
         self.head: AnswerHead | None = None
         self.interim: list[AnswerHead] = []
@@ -168,16 +184,26 @@ class AnswerReader:
 
         What follows a complete response is left out.
         """
+        known = self._known
+        if known is not None and self.head is None and not self._held:
+            end = data.find(b"\r\n\r\n")  # if it ended earlier, it would not be known
+            head = known.get(data[:end]) if end > 0 else None
+            if head is not None:
+                data = data[end + 4 :]
+                self._begin(head)
         while self.head is None:
             before = len(self._held)
-            self._held = held = self._held + data
+            self._held = held = self._held + data if self._held else data
             parts = split_head(held, max(0, before - 3))
             if len(held if parts is None else parts[0]) > self._limit:
                 raise BadAnswer(f"expected a head of at most {self._limit} bytes")
             if parts is None:
                 return b""
             self._held, data = b"", parts[1]
-            self._begin(parse_head(parts[0]))
+            head = parse_head(parts[0])
+            self._begin(head)
+            if known is not None and self.head is head:
+                known.keep(parts[0], head)
         if self.complete:
             return b""
         if self._chunked is not None:
@@ -226,6 +252,7 @@ class AnswerReader:
             self.complete = True
         elif head.chunked:
             head.length = -1
+            self._body = Body()
             self._chunked = ChunkedFraming(self._body, _UNLIMITED)
         else:
             self._left = head.length

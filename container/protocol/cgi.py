@@ -24,12 +24,27 @@ def make_variables(
     root: bytes = b"",
     authorization: bool = False,
 ) -> Variables:
-    """`base` and the meta-variables of `request` (RFC 3875 4.1).
+    """`base` and the meta-variables of `request` (RFC 3875 4.1): those of its head and of its client.
 
     `script_name` and `path_info` are parts of the raw path; they are decoded once, so `%2F` becomes a slash
     that no script can tell from others. `root`: the directory PATH_TRANSLATED is below. `authorization`: pass
     credentials on as HTTP_AUTHORIZATION too.
     """
+    return head_variables(
+        request, base, script_name, path_info, root=root, authorization=authorization
+    ) | client_variables(request)
+
+
+def head_variables(
+    request: Request,
+    base: Mapping[str, str],
+    script_name: bytes,
+    path_info: bytes,
+    *,
+    root: bytes = b"",
+    authorization: bool = False,
+) -> Variables:
+    """What follows from `base`, the head of a request and its scheme: nothing of what `client_variables` adds."""
     variables: Variables = {**base, "GATEWAY_INTERFACE": "CGI/1.1", "SERVER_SOFTWARE": "container"}
     variables["REQUEST_METHOD"] = request.method
     variables["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"
@@ -49,7 +64,19 @@ def make_variables(
         fields.pop("HTTP_PROXY_AUTHORIZATION", None)
     variables.update(fields)
     _describe_content(request, variables)
-    _name_ends(request, variables)
+    _name_server(request, variables)
+    return variables
+
+
+def client_variables(request: Request) -> Variables:
+    """What differs though heads are the same: who the client is."""
+    connection = request.connection
+    host = connection.client_host
+    variables: Variables = {"REMOTE_ADDR": host, "REMOTE_HOST": host}
+    if connection.client_port:
+        variables["REMOTE_PORT"] = connection.client_port
+    if connection.tls is not None:
+        variables.update(connection.tls.variables)
     if request.user is not None:
         variables["REMOTE_USER"], variables["AUTH_TYPE"] = native(request.user[0]), request.user[1]
     return variables
@@ -62,11 +89,7 @@ def _describe_content(request: Request, variables: Variables) -> None:
         variables["CONTENT_LENGTH"] = str(body.received)
 
 
-def _name_ends(request: Request, variables: Variables) -> None:
-    connection = request.connection
-    variables["REMOTE_ADDR"] = variables["REMOTE_HOST"] = connection.client_host
-    if connection.client_port:
-        variables["REMOTE_PORT"] = connection.client_port
+def _name_server(request: Request, variables: Variables) -> None:
     secure = request.is_secure
     if secure or request.is_masked or not variables.get("HTTP_HOST"):
         name, port = split_authority(request.host)
@@ -76,8 +99,6 @@ def _name_ends(request: Request, variables: Variables) -> None:
     variables["REQUEST_SCHEME"] = request.scheme
     if secure:
         variables["HTTPS"] = "on"
-        if connection.tls is not None:
-            variables.update(connection.tls.variables)
 
 
 def script_url(raw_path: bytes, filename: bytes) -> bytes:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container.protocol import fastcgi
-from container.protocol.fastcgi import RecordReader
 from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
 from container.testing import Client
 from container.tree.resource import Resource
 from tests.leaf import Leaf, request
-from tests.responders import Asked, peer, responder
+from tests.responders import Asked, Records, peer, responder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from container.message.request import Request
 
 HELLO = b"Content-Type: text/plain\r\n\r\nhello"
 
@@ -65,6 +66,52 @@ def test_what_a_responder_is_told() -> None:
     assert ("PATH_INFO" in seen[1].variables, seen[1].variables["SCRIPT_NAME"]) == (False, "/app")
 
 
+class Guarded(Resource):
+    """Knows who the client is, each time somebody else, and sends every other one to another path."""
+
+    def __init__(self, inner: Resource) -> None:
+        super().__init__()
+        self.inner = inner
+        self.visitors = ["", "mary", "", "paul"]
+
+    @property
+    def children(self) -> dict[str, Resource]:
+        return {"": self.inner}
+
+    def child(self, name: str, request: Request) -> Resource:
+        visitor = self.visitors.pop(0)
+        if visitor:
+            request.set_user(visitor, "Basic")
+        if visitor == "paul":
+            request.rewrite(b"/elsewhere")
+        return self.inner
+
+
+@pytest.mark.parametrize("variables", [{}, {"REMOTE_USER": "nobody", "REMOTE_ADDR": "192.0.2.1"}])
+def test_requests_with_the_same_head_are_told_apart_by_what_is_known_besides(
+    variables: dict[str, str],
+) -> None:
+    """What follows from a head is remembered; who the client is and where it was sent is not of it."""
+    seen: list[Asked] = []
+
+    def answer(asked: Asked) -> None:
+        seen.append(asked)
+        hello(asked)
+
+    with (
+        peer(responder(answer)) as address,
+        Client(Guarded(FastCGIResource(address, variables=variables))) as client,
+    ):
+        for _ in range(4):
+            client.get("/x/y")
+    nobody = variables.get("REMOTE_USER")
+    told = [(each.variables.get("REMOTE_USER"), each.variables["PATH_INFO"]) for each in seen]
+    assert told == [(nobody, "/y"), ("mary", "/y"), (nobody, "/y"), ("paul", "/elsewhere")]
+    assert {each.variables["REMOTE_ADDR"] for each in seen} == {"127.0.0.1"}
+    assert {each.params.count(b"REMOTE_ADDR") for each in seen} == {1}
+    assert [each.params.count(b"REMOTE_USER") for each in seen] == [bool(nobody), 1, bool(nobody), 1]
+
+
 def test_at_the_root_all_of_the_path_is_path_info(tmp_path: Any) -> None:
     seen: list[Asked] = []
 
@@ -99,8 +146,8 @@ def test_an_answer_that_comes_whole_has_a_length() -> None:
     """It leaves in one write, without chunks."""
 
     def at_once(asked: Asked) -> None:
-        end = fastcgi.encode_record(fastcgi.END_REQUEST, asked.id, b"\0" * 8)
-        asked.connection.request.sendall(fastcgi.encode_stream(fastcgi.STDOUT, asked.id, HELLO) + end)
+        end = fastcgi.encode_record(fastcgi.END_REQUEST, b"\0" * 8)
+        asked.connection.request.sendall(fastcgi.encode_stream(fastcgi.STDOUT, HELLO) + end)
 
     with peer(responder(at_once)) as address, Client(mounted(address)) as client:
         found = client.get("/app")
@@ -147,7 +194,7 @@ def raw(data: bytes) -> Callable[[Any], None]:
     return serve
 
 
-OUT = fastcgi.encode_stream(fastcgi.STDOUT, 1, HELLO)
+OUT = fastcgi.encode_stream(fastcgi.STDOUT, HELLO)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +202,15 @@ OUT = fastcgi.encode_stream(fastcgi.STDOUT, 1, HELLO)
     [
         (b"", 502, "closed without an answer"),
         (b"HTTP/1.1 200 OK\r\n\r\n", 502, "expected FastCGI version 1"),
-        (fastcgi.encode_record(3, 1, struct.pack(">IB3x", 0, 2)), 503, "it is overloaded"),
-        (fastcgi.encode_record(3, 1, struct.pack(">IB3x", 0, 9)), 503, "refused with status 9"),
-        (fastcgi.encode_record(3, 1, b"\0" * 8), 502, "expected a response"),
-        (fastcgi.encode_record(3, 1, b"\0"), 502, "expected 8 bytes"),
-        (fastcgi.encode_record(9, 1, b""), 502, "a record of type 9"),
-        (fastcgi.encode_record(6, 1, b"no head\n\n"), 502, "expected a field"),
-        (fastcgi.encode_record(6, 1, b"A: b\n"), 502, "expected END_REQUEST"),
-        (fastcgi.encode_record(6, 1, b"A: a\0b\n\n"), 500, "no control characters"),
-        (fastcgi.encode_record(6, 1, b"A: " + b"x" * 60_000) * 2, 502, "expected a head of at most"),
+        (fastcgi.encode_record(3, struct.pack(">IB3x", 0, 2)), 503, "it is overloaded"),
+        (fastcgi.encode_record(3, struct.pack(">IB3x", 0, 9)), 503, "refused with status 9"),
+        (fastcgi.encode_record(3, b"\0" * 8), 502, "expected a response"),
+        (fastcgi.encode_record(3, b"\0"), 502, "expected 8 bytes"),
+        (fastcgi.encode_record(9, b""), 502, "a record of type 9"),
+        (fastcgi.encode_record(6, b"no head\n\n"), 502, "expected a field"),
+        (fastcgi.encode_record(6, b"A: b\n"), 502, "the connection ended before the answer did"),
+        (fastcgi.encode_record(6, b"A: a\0b\n\n"), 502, "no control characters"),
+        (fastcgi.encode_record(6, b"A: " + b"x" * 60_000) * 2, 502, "expected a head of at most"),
     ],
 )
 def test_a_responder_that_does_not_answer(
@@ -186,8 +233,8 @@ def test_a_connection_with_half_a_request_in_it_is_not_kept() -> None:
         connections.append(connection)
         if len(connections) == 1:
             connection.request.recv(1000)
-            end = fastcgi.encode_record(fastcgi.END_REQUEST, 1, b"\0" * 8)
-            connection.request.sendall(fastcgi.encode_stream(fastcgi.STDOUT, 1, HELLO) + end)
+            end = fastcgi.encode_record(fastcgi.END_REQUEST, b"\0" * 8)
+            connection.request.sendall(fastcgi.encode_stream(fastcgi.STDOUT, HELLO) + end)
             over.wait(30)  # what is left of the request stays in between
         else:
             responder(hello)(connection)
@@ -233,7 +280,7 @@ def test_a_responder_that_is_silent_is_a_504(caplog: pytest.LogCaptureFixture) -
     gate, aborted = threading.Event(), []
 
     def answer(asked: Asked) -> None:
-        for kind, _, _ in RecordReader().feed(asked.connection.request.recv(100)):
+        for kind, _, _ in Records().feed(asked.connection.request.recv(100)):
             aborted.append(kind)
         gate.set()
 
@@ -241,7 +288,7 @@ def test_a_responder_that_is_silent_is_a_504(caplog: pytest.LogCaptureFixture) -
         assert client.get("/app").status == 504
         client.wait_until(gate.is_set)
     assert aborted == [fastcgi.ABORT_REQUEST]
-    assert "was silent for 0.05 s" in caplog.text
+    assert "no answer within 0.05 s" in caplog.text
 
 
 def test_a_client_that_leaves_aborts_its_request() -> None:
@@ -249,7 +296,7 @@ def test_a_client_that_leaves_aborts_its_request() -> None:
 
     def answer(asked: Asked) -> None:
         inside.set()
-        for kind, _, _ in RecordReader().feed(asked.connection.request.recv(100)):
+        for kind, _, _ in Records().feed(asked.connection.request.recv(100)):
             aborted.append(kind)
         gate.set()
 
