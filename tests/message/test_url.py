@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from container.message.body import EMPTY
 from container.message.connection import Connection
 from container.message.request import Request
+from container.message.response import Response
+from container.message.url import URL
 
 TCP = Connection(("10.0.0.9", 50000), ("10.0.0.1", 8080))
 TLS = Connection(("10.0.0.9", 50000), ("10.0.0.1", 8443), secure=True)
@@ -167,3 +169,56 @@ def test_the_root_of_everything_is_a_slash() -> None:
     request = at("/x")
     request.remember_root()
     assert request.urls.root == "http://h/"
+
+
+# What can be made of a URL: GD-04, RQ-14.
+
+PAGE = "http://h:81/a/b?x=1&y=%C3%A9&x=2#top"
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (URL(PAGE).child("c d", "e/f"), "http://h:81/a/b/c%20d/e%2Ff"),
+        (URL("http://h/").child("c"), "http://h/c"),
+        (URL("http://h/a/").child(""), "http://h/a/"),
+        (URL(PAGE).sibling("ü"), "http://h:81/a/%C3%BC"),
+        (URL(PAGE).click("../c?d#e"), "http://h:81/c?d#e"),
+        (URL(PAGE).click("//other/x"), "http://other/x"),
+        (URL(PAGE).click("?q"), "http://h:81/a/b?q"),
+        (URL(PAGE).add_arg("x", "a&b=c +"), "http://h:81/a/b?x=1&y=%C3%A9&x=2&x=a%26b%3Dc%20%2B#top"),
+        (URL("/a").add_arg("x"), "/a?x="),
+        (URL("/a#f").add_arg("x", "1"), "/a?x=1#f"),
+        (URL(PAGE).with_arg("x", "3"), "http://h:81/a/b?x=3&y=%C3%A9#top"),
+        (URL(PAGE).with_arg("é", "3"), "http://h:81/a/b?x=1&y=%C3%A9&x=2&%C3%A9=3#top"),
+        (URL(PAGE).without_arg("x"), "http://h:81/a/b?y=%C3%A9#top"),
+        (URL("/a?%78=1&b").without_arg("x"), "/a?b"),
+        (URL(PAGE).without_args(), "http://h:81/a/b#top"),
+        (URL(PAGE).with_fragment("a b#c"), "http://h:81/a/b?x=1&y=%C3%A9&x=2#a%20b%23c"),
+        (URL(PAGE).with_fragment(), "http://h:81/a/b?x=1&y=%C3%A9&x=2"),
+        (URL(PAGE).secure(), "https://h/a/b?x=1&y=%C3%A9&x=2#top"),
+        (URL("http://[::1]:80/").secure(8443), "https://[::1]:8443/"),
+        (URL("http://[::1]").secure(443), "https://[::1]"),
+        (URL("https://h?q").secure(), "https://h?q"),
+    ],
+)
+def test_a_url_makes_others_and_stays_as_it_is(made: URL, expected: str) -> None:
+    """GD-04: links, arguments, fragment, scheme."""
+    assert made == expected
+    assert isinstance(made, URL)
+
+
+def test_only_an_absolute_url_has_a_scheme_to_change() -> None:
+    for text in ("/a", "//b", "/x?u=http://h/"):
+        with pytest.raises(ValueError, match="absolute"):
+            URL(text).secure()
+
+
+def test_all_that_was_asked_for_can_be_changed_and_redirected_to() -> None:
+    """GD-04: from a request, behind a proxy too, to the field of an answer."""
+    request = at('/a|/b"')
+    request.raw_query = b"x=1&<"
+    request.set_host("outer", secure=True)
+    assert request.urls.asked == "https://outer/a/b%22?x=1&%3C"
+    there = request.urls.asked.without_arg("x").add_arg("lang", "de")
+    assert Response.redirect(there).headers["Location"] == "https://outer/a/b%22?%3C&lang=de"
