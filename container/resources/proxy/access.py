@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-Network = IPv4Network | IPv6Network
+from container.message.networks import Networks
 
 
 class Access:
@@ -21,8 +21,8 @@ class Access:
         ports: Iterable[int],
         connect_ports: Iterable[int],
     ) -> None:
-        self._clients = _parse(clients)
-        self._networks = _parse(networks)
+        self._clients = Networks(clients)
+        self._networks = Networks(networks)
         self._hosts = _lower(hosts)
         self._deny = _lower(deny)
         self._ports = frozenset(ports)
@@ -30,10 +30,7 @@ class Access:
 
     def admits(self, client: tuple[str, int] | None) -> bool:
         """May `client` use the proxy? A client of a UNIX socket has been let in by its file."""
-        if client is None:
-            return True
-        address = _address(client[0])
-        return address is not None and _is_in(address, self._clients)
+        return client is None or client[0] in self._clients
 
     def allows(self, host: str, port: int, *, tunnel: bool) -> bool:
         """May `host` be asked, as far as its name tells?"""
@@ -52,7 +49,7 @@ class Access:
         address = _address(host)
         if address is None:
             return False
-        return (address.is_global and not address.is_multicast) or _is_in(address, self._networks)
+        return (address.is_global and not address.is_multicast) or host in self._networks
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
@@ -62,15 +59,6 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
-
-
-def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def _parse(networks: Iterable[str]) -> tuple[Network, ...]:
-    """Raises ValueError naming what is no network."""
-    return tuple(ip_network(each) for each in _texts(networks))
 
 
 def _lower(patterns: Iterable[str]) -> tuple[str, ...]:
