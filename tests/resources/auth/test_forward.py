@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from container.message.response import Response
 from container.resources.asgi import ASGIResource
 from container.resources.auth import ForwardAuth
+from container.resources.websocket import WebSocketResource
 from container.resources.wsgi import WSGIResource
 from container.service.server import serving
 from container.tree.resource import Resource
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from container.message.request import Request
+    from container.message.websocket import WebSocket
     from container.service.server import Server
 
 Answer = "tuple[int, dict[bytes, bytes], bytes]"
@@ -296,6 +300,33 @@ def test_connections_are_kept_and_ends_of_them_are_no_failures() -> None:
                 assert (await fetch(server.port, request("/in")))[0] == 200
         assert other.connections == 2
         assert {head.split(b"\r\n")[0] for head in other.heads} == {b"GET /?q=1 HTTP/1.1"}
+
+    asyncio.run(run())
+
+
+def test_websockets_are_let_in_or_not() -> None:
+    """AU-04, CH-20: the handshake is what the other server is asked about, and it sees none of it."""
+    decide = Leaf(
+        lambda request: Response(
+            b"", 200 if b"s=1" in (request.raw_header(b"cookie") or b"") else 401, {"Remote-User": "mary"}
+        )
+    )
+
+    async def chat(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send(str(socket.request.user))
+
+    async def run() -> None:
+        async with (
+            serve(decide) as other,
+            guarded(f"http://127.0.0.1:{other.port}", WebSocketResource(chat)) as server,
+        ):
+            url = f"ws://127.0.0.1:{server.port}/in/ws"
+            async with connect(url, additional_headers={"Cookie": "s=1"}) as client:
+                assert await client.recv() == "('mary', 'Forward')"
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url)
+            assert refused.value.response.status_code == 401
 
     asyncio.run(run())
 
