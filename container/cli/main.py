@@ -38,8 +38,17 @@ from container.config.settings import Settings, Source
 from container.config.users import personal_endpoint
 from container.message.limits import Limits
 from container.message.websocket import WebSocketOptions
-from container.service.logs import LogFile, complain, configure_logging, revive_loggers
-from container.service.loop import EXIT_NOT_LOADED, EXIT_USAGE, STOP_SIGNALS, LoopProblem, run
+from container.service.logs import (
+    LogFile,
+    LogProblem,
+    LogSettings,
+    access_stream,
+    complain,
+    configure_logging,
+    report_failure,
+    revive_loggers,
+)
+from container.service.loop import EXIT_ERROR, EXIT_NOT_LOADED, EXIT_USAGE, STOP_SIGNALS, LoopProblem, run
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem, Privileges, find_group, find_user
 from container.service.reload import NotLoaded, ReloadProblem
@@ -57,6 +66,7 @@ PROBLEMS: Final = (
     click.UsageError,
     ConfigProblem,
     EndpointError,
+    LogProblem,
     LoopProblem,
     PrivilegeProblem,
     ImportProblem,
@@ -76,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return end.exit_code
     except (*PROBLEMS, KeyboardInterrupt) as problem:
         return report(problem)
+    except Exception as error:  # noqa: BLE001  # ours, or what the application did to us
+        report_failure("crashed", error)
+        return EXIT_ERROR
 
 
 def report(problem: BaseException) -> int:
@@ -96,7 +109,7 @@ def _main(arguments: list[str]) -> int:
         configuration = merge([from_texts(texts_of(context))])
         options = {**configuration.values, "app": context.params["app"]}
         given = configuration.given
-    configure_logging(options["log_level"])
+    configure_logging(logs_of(options))
     prepare_development(options, endpoints_of(given))
     started_in = os.getcwd() if wants_arbiter(options) else None
     if options["chdir"] is not None:
@@ -105,7 +118,7 @@ def _main(arguments: list[str]) -> int:
     with ExitStack() as stack:
 
         def load() -> Application:
-            access_log = open_access_log(options, given, stack)
+            access_log = open_access_log(options, stack)
             settings = settings_of(options, given, access_log)
             application = build(source_of(options), settings, endpoints_of(given))
             secure(application, tls_of(options, given))
@@ -219,6 +232,9 @@ def settings_of(
             among_files=options["scripts"],
             session=options["cgi_session"],
         ),
+        takes_notes=logs_of(options).follows_requests,
+        request_id=options["request_id"],
+        send_request_id=options["send_request_id"],
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
 
@@ -292,26 +308,32 @@ def secure(application: Application, settings: TLSSettings | None) -> None:
     ]
 
 
-def open_access_log(
-    options: Mapping[str, Any], given: Mapping[str, Any], stack: ExitStack
-) -> AccessLog | None:
+def logs_of(options: Mapping[str, Any]) -> LogSettings:
+    if options["daemon"] and options["log_file"] == "-":
+        raise ConfigProblem("expected a file or --syslog for the log of a --daemon, got standard output")
+    return LogSettings(
+        level=options["log_level"],
+        format=options["log_format"],
+        file=options["log_file"],
+        syslog=options["syslog"],
+        address=options["syslog_address"],
+        facility=options["syslog_facility"],
+        prefix=options["syslog_prefix"],
+        journal=options["journal"],
+        requests=options["log_requests"],
+    )
+
+
+def open_access_log(options: Mapping[str, Any], stack: ExitStack) -> AccessLog | None:
     name = options["access_log_file"]
     if not options["access_log"]:
         if name is not None:
             raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
         return None
-    formatter = make_formatter(options["access_log_format"])
-    if name is None or name == "-":
-        return (
-            AccessLog(sys.stdout, formatter) if sys.stdout is not None else None
-        )  # None: started with it closed
-    try:
-        stream = LogFile(name)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"expected a file to write to for --access-log-file, got {name!r}: {reason}"
-        raise ConfigProblem(message) from error
-    return AccessLog(stack.enter_context(stream), formatter)
+    stream = access_stream(logs_of(options), name)
+    if isinstance(stream, LogFile):
+        stack.callback(stream.close)
+    return AccessLog(stream, make_formatter(options["access_log_format"])) if stream is not None else None
 
 
 def change_directory(path: str) -> None:

@@ -24,6 +24,7 @@ from container.service.application import Application, Binding
 from container.service.server import as_endpoints
 from container.tree.encoding import EncodingRules
 from container.tree.health import Health
+from container.tree.request_ids import RequestIds
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -175,6 +176,9 @@ def bind_sites(
         Binding(sites[id(each.site)], as_endpoints(each.endpoints), {}) for each in bindings
     ]
     for site in sites.values():
+        if settings.request_id != "off":
+            accept = settings.request_id == "accept"
+            site.root = RequestIds(site.root, accept=accept, send=settings.send_request_id)
         places = [place for each in application.bindings if each.site is site for place in each.endpoints]
         unix = any(isinstance(place, UnixEndpoint) for place in places)
         site.root = behind_proxies(site.root, settings.trusted_proxies, unix=unix)
@@ -201,6 +205,7 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
         site.encoding = EncodingRules(settings.encoders)
     if settings.override_log or site.log is None:
         site.log = settings.access_log
+    site.takes_notes = site.takes_notes or settings.takes_notes
     if settings.htpasswd is not None:
         site.root = with_passwords(site.root, settings.htpasswd)
     if settings.forward_auth is not None:

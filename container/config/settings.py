@@ -25,7 +25,9 @@ class Settings:
     of each ASGI application; `request_timeout`: of all three. Resources that a `.tac` file has made have their own.
     All others hold for every site: `headers` are added, `limits` and `timeouts` replace single values by name,
     `encoders` replace those a site has. `index` is of every directory that is named, `listing` of a root that is one.
-    `access_log` is for sites that have none; with `override_log` for all of them.
+    `access_log` is for sites that have none; with `override_log` for all of them. `takes_notes`: log
+    records tell of requests. `request_id`: whose ids go on with requests, `accept` those of clients, `issue` only ours;
+    `send_request_id`: to clients as well.
     `sessions` is the store of sessions around every site, as `make_store` takes it; `htpasswd` the file of those
     who may see any of them, `forward_auth` the URL of a server that knows them. `trusted_proxies` are the networks
     of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody. `healthz` and
@@ -46,6 +48,9 @@ class Settings:
     timeouts: Mapping[str, float] = field(default_factory=dict)
     access_log: Callable[[Exchange], None] | None = None
     override_log: bool = False
+    takes_notes: bool = False
+    request_id: str = "off"
+    send_request_id: bool = False
     sessions: str | None = None
     trusted_proxies: tuple[str, ...] | None = None
     htpasswd: str | None = None

@@ -432,7 +432,8 @@ class Request:
             self._lazy.pop(name, None)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.method} {self.raw_target.decode('latin-1')} HTTP/{self.http_version}>"
+        target = self.raw_target.decode("ascii", "backslashreplace")  # logs show it to terminals
+        return f"<{type(self).__name__} {self.method} {target} HTTP/{self.http_version}>"
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -24,7 +23,7 @@ from container.channel.endpoints import ListenError
 from container.channel.group import IDLE_GRACE_S
 from container.service.application import Application
 from container.service.fairness import FairSwitching
-from container.service.logs import complain, reopen_logs, say
+from container.service.logs import complain, give_logs, reopen_logs, report_failure, say
 from container.service.notify import Notifier
 from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem, Privileges
@@ -182,9 +181,7 @@ class Life:
 
     def _failed(self, error: BaseException) -> int:
         self.failure = error
-        traceback.print_exception(error)
-        text = str(error).partition("\n")[0]
-        complain(f"start failed: {type(error).__name__}" + (f": {text}" if text else ""))
+        report_failure("start failed", error)
         return EXIT_START_FAILED
 
     def _open(self) -> None:
@@ -197,6 +194,7 @@ class Life:
         try:
             if self._pidfile is not None:
                 self._pidfile.write(rights.uid, rights.gid)
+            give_logs(rights.uid, rights.gid)
             rights.drop()
         except BaseException:
             self._server.close_sockets()

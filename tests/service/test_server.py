@@ -20,7 +20,7 @@ from container.channel.group import ChannelGroup
 from container.service import loop as process
 from container.service import server as server_module
 from container.service.application import Application, Service
-from container.service.logs import complain, configure_logging, revive_loggers
+from container.service.logs import revive_loggers
 from container.service.server import Server, as_endpoints, as_site, serve, serving
 
 if TYPE_CHECKING:
@@ -558,26 +558,6 @@ def test_loggers_switched_off_by_others_come_back() -> None:
     assert not ours.disabled
     assert theirs.disabled
     theirs.disabled = False
-
-
-def test_our_records_go_to_standard_error_once(capfd: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("container")
-    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
-    try:
-        logger.handlers.clear()
-        configure_logging("warning")
-        configure_logging("warning")
-        logging.getLogger("container.site").warning("seen")
-        logging.getLogger("container.site").info("unseen")
-    finally:
-        logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
-        logger.setLevel(level)
-    assert capfd.readouterr().err.endswith(" WARNING container.site: seen\n")
-
-
-def test_a_complaint_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    complain("one\n  two")
-    assert capfd.readouterr().err == "container: one two\n"
 
 
 def test_what_is_written_leaves_at_once(run: Run) -> None:

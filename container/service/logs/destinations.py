@@ -1,0 +1,171 @@
+"""Where the server's log goes: standard error unless said otherwise, a file, standard output, syslog, the journal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from container.service.logs.files import LogFile, OutputPipe
+from container.service.logs.journal import JournalHandler, leads_to_journal
+from container.service.logs.records import OURS, JSONRecordFormatter, TextFormatter, tell_requests
+from container.service.logs.syslog import (
+    DEFAULT_ADDRESS,
+    DEFAULT_PREFIX,
+    Syslog,
+    SyslogHandler,
+    SyslogStream,
+    open_syslog,
+)
+from container.service.logs.terminal import know_log
+
+if TYPE_CHECKING:
+    from container.tree.accesslog import Writable
+
+# Whose records tell of the loop that we run.
+_THEIRS: Final = ("asyncio",)
+
+
+class LogProblem(ValueError):
+    """A log that cannot be opened. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`format`: text or json. `file`: where the log goes instead of standard error, `-` is standard output.
+
+    `syslog`: both logs go there, but for an access log with a file of its own; `address`, `facility` and `prefix` are
+    syslog's. `journal`: the log goes to the journal of systemd with all its fields. `requests`: every record, the
+    application's too, tells to which request it belongs.
+    """
+
+    level: str = "info"
+    format: str = "text"
+    file: str | None = None
+    syslog: bool = False
+    address: str = DEFAULT_ADDRESS
+    facility: str = "daemon"
+    prefix: str = DEFAULT_PREFIX
+    journal: bool = False
+    requests: bool = False
+
+    @property
+    def follows_requests(self) -> bool:
+        return self.requests or self.format == "json"
+
+
+_syslogs: Final[dict[tuple[str, str, str], Syslog]] = {}
+
+
+def configure_logging(settings: LogSettings | None = None) -> None:
+    """Send our records where they belong. Call it before the application is imported: what the application
+    configures for the logger `container` then replaces this. Raises LogProblem."""
+    settings = settings or LogSettings()
+    logger = logging.getLogger(OURS)
+    logger.setLevel(settings.level.upper())
+    if settings.follows_requests:
+        tell_requests()
+    if logger.handlers:
+        return
+    handler = _make_handler(settings)
+    logger.addHandler(handler)
+    # An application that configures the root logger too would show every record twice.
+    logger.propagate = False
+    for name in _THEIRS:
+        theirs = logging.getLogger(name)
+        if not theirs.handlers:
+            theirs.addHandler(handler)
+            theirs.propagate = False
+    is_elsewhere = settings.file is not None or settings.syslog or settings.journal
+    is_json = settings.format == "json"
+    know_log(is_elsewhere=is_elsewhere, formatter=handler.formatter if is_json and not is_elsewhere else None)
+    if is_elsewhere or is_json:
+        logging.lastResort = _LastResort(handler)
+
+
+def _make_handler(settings: LogSettings) -> logging.Handler:
+    chosen = [
+        spelling
+        for spelling, given in (
+            ("--log-file", settings.file is not None),
+            ("--syslog", settings.syslog),
+            ("--journal", settings.journal),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise LogProblem(f"expected one place for the log, got {' and '.join(chosen)}")
+    handler = _open_handler(settings)
+    if settings.format == "json":
+        handler.setFormatter(JSONRecordFormatter())
+    elif isinstance(handler, SyslogHandler):
+        handler.setFormatter(TextFormatter(is_dated=False))
+    elif not isinstance(handler, JournalHandler):
+        marked = settings.file is None and leads_to_journal(os.environ)
+        handler.setFormatter(TextFormatter(is_dated=not marked, is_leveled=marked))
+    return handler
+
+
+def _open_handler(settings: LogSettings) -> logging.Handler:
+    try:
+        if settings.syslog:
+            return SyslogHandler(_syslog(settings))
+        if settings.journal:
+            return JournalHandler(settings.prefix)
+        if settings.file == "-":
+            return logging.StreamHandler(sys.stdout)
+        if settings.file is not None:
+            return _FileHandler(LogFile(settings.file))
+    except OSError as error:
+        place = settings.file or (f"--syslog at {settings.address}" if settings.syslog else "--journal")
+        what = "a file to write to for --log-file" if settings.file else "somebody who listens"
+        reason = (error.strerror or str(error)).lower()
+        raise LogProblem(f"expected {what}, got {place!r}: {reason}") from error
+    return logging.StreamHandler()
+
+
+class _LastResort(logging.Handler):
+    """Where warnings of an application go that has configured no logging: into the log, not beside it."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self._handler = handler
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._handler.handle(record)
+
+
+class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+    """Writes to a LogFile. What cannot be written, on a full disk, is lost without a word."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+def access_stream(settings: LogSettings, name: str | None) -> Writable | None:
+    """What the access log writes to: the file of that name, `-` or None for standard output, or syslog; None when
+    there is no standard output. Raises LogProblem."""
+    if name is None and settings.syslog:
+        return SyslogStream(_syslog(settings))
+    if name is None or name == "-":
+        if sys.stdout is None:  # started with it closed
+            return None
+        return OutputPipe(1) if OutputPipe.fits(1) and sys.stdout is sys.__stdout__ else sys.stdout
+    try:
+        return LogFile(name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise LogProblem(
+            f"expected a file to write to for --access-log-file, got {name!r}: {reason}"
+        ) from error
+
+
+def _syslog(settings: LogSettings) -> Syslog:
+    """One connection for both logs."""
+    key = settings.address, settings.facility, settings.prefix
+    if key not in _syslogs:
+        _syslogs[key] = open_syslog(*key)
+    return _syslogs[key]
