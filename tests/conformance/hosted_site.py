@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from container.encoders.gzip import Gzip
 from container.message.errors import HTTPError
 from container.message.headers import Headers
 from container.message.limits import Limits
 from container.message.response import Response
 from container.tree.accesslog import CombinedFormatter, Entry
+from container.tree.encoding import Encoded
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.client import PATIENCE_S
@@ -95,6 +97,7 @@ def log(exchange: Exchange) -> None:
 root = Resource()
 for name, stage in STAGES.items():
     root.mount(name, KINDS[name].make(stage))
+    root.mount(f"encoded/{name}", Encoded(KINDS[name].make(stage), [Gzip()], minimum=0))
 root.mount("control", Control())
 root.mount("where", Where())
 root.mount("hinting", Hinting())

@@ -6,6 +6,7 @@ How our own channel treats its clients has suites of its own beside this one.
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,20 @@ def test_a_redirect_is_left_as_it_is(leaf: Leaf) -> None:
         client.send(leaf.request("elsewhere"))
         response = client.response()
     assert (response.status, response.headers["location"]) == (303, "/there?a=%20b")
+
+
+@leaves()
+@pytest.mark.parametrize(("case", "body"), [("hello", b"hello"), ("pieces", b"onetwothree")])
+def test_an_answer_is_encoded_for_those_who_take_it(leaf: Leaf, case: str, body: bytes) -> None:
+    """EN-01, EN-03: in one piece and as it comes."""
+    with leaf.client() as client:
+        client.send(
+            leaf.request(f"/encoded/{leaf.kind}/{case}", "Accept-Encoding: gzip", "Connection: close")
+        )
+        response = client.response()
+    assert (response.headers["content-encoding"], response.complete) == ("gzip", True)
+    assert "Accept-Encoding" in response.headers["vary"]
+    assert gzip.decompress(response.body) == body
 
 
 # Failures.

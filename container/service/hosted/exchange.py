@@ -26,6 +26,7 @@ from container.message.response import Content
 from container.message.status import BODILESS
 from container.message.tunnel import TunnelEnd
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
+from container.service.hosted.coding import Coding
 from container.service.hosted.incoming import Incoming, Message, Receive
 
 logger = logging.getLogger("container.hosted")
@@ -48,8 +49,8 @@ class HostedExchange(BaseExchange):
     """
 
     __slots__ = (
-        "_aborted", "_head", "_held", "_hints", "_hook", "_incoming", "_loop", "_news", "_outbox", "_overflowed",
-        "_queued", "_releaser", "_send", "_wsgi", "host",
+        "_aborted", "_coding", "_head", "_held", "_hints", "_hook", "_incoming", "_loop", "_news", "_outbox",
+        "_overflowed", "_queued", "_releaser", "_send", "_wsgi", "host",
     )  # fmt: skip
 
     logger = logger
@@ -79,6 +80,7 @@ class HostedExchange(BaseExchange):
         self._wsgi = wsgi
         self._loop = asyncio.get_running_loop()
         self._head: Message | None = None
+        self._coding: Coding | None = None
         self._outbox: deque[Message] = deque()
         self._queued = 0
         self._overflowed = False
@@ -100,9 +102,7 @@ class HostedExchange(BaseExchange):
         try:
             while True:
                 while self._outbox:
-                    message = self._outbox.popleft()
-                    await self._send(message)
-                    self._sent(message)
+                    await self._deliver(self._outbox.popleft())
                 if self.gone:
                     break
                 self._incoming.begin()
@@ -117,6 +117,21 @@ class HostedExchange(BaseExchange):
             self._incoming.end()
         if self._aborted:
             raise AnswerBroken("the answer was given up")
+
+    async def _deliver(self, message: Message) -> None:
+        """Hand a message to the host; of an answer that is encoded and complete, all of it."""
+        if self._coding is not None and "body" in message:
+            await self._send(await self._coding.coded(message))
+        elif self._coding is not None and self._outbox and self._outbox[0].get("more_body") is False:
+            last = self._outbox.popleft()
+            coded = await self._coding.coded(last)
+            message["headers"].append((b"content-length", b"%d" % len(coded["body"])))
+            await self._send(message)
+            await self._send(coded)
+            message = last
+        else:
+            await self._send(message)
+        self._sent(message)
 
     def lost(self, error: Exception) -> None:
         """The client has left, or the host will not go on."""
@@ -176,7 +191,7 @@ class HostedExchange(BaseExchange):
                 self._releaser = self._loop.create_task(self._release(status, headers, block, hooks, waiting))
                 return
             block = _amended(headers, block)
-        self._begin(status, block)
+        self._choose(status, block)
 
     def write(self, data: bytes) -> bool:
         if self._is_late():
@@ -265,7 +280,8 @@ class HostedExchange(BaseExchange):
     # Hooks.
 
     def encode_by(self, choice: EncodingChoice | None) -> None:
-        """Answers are left uncoded: content coding is the host's, or that of what stands before it."""
+        if not self.gone:
+            self._watch().encoding = choice
 
     def _amend(self, status: int, headers: Headers, hooks: Iterator[HeadHook]) -> Awaitable[None] | None:
         """Call the hooks in turn, up to one that has to be waited for; None when they are through."""
@@ -295,7 +311,8 @@ class HostedExchange(BaseExchange):
                 while waiting is not None:
                     await waiting
                     waiting = self._amend(status, headers, hooks)
-            block = _amended(headers, block)
+            if not self.gone:
+                self._choose(status, _amended(headers, block))
         except asyncio.CancelledError:
             # Something it awaited was cancelled, or the loop is about to end.
             self._hook_failed(RuntimeError("a hook was cancelled before the head of its answer"))
@@ -305,7 +322,6 @@ class HostedExchange(BaseExchange):
             return
         held, self._held = self._held, None
         if held is not None and not self.gone:
-            self._begin(status, block)
             self._say(held)
 
     def _hook_failed(self, error: Exception) -> None:
@@ -313,7 +329,9 @@ class HostedExchange(BaseExchange):
         if self._hook in hooks:
             hooks.remove(self._hook)
         else:
-            hooks.clear()  # they make what cannot be sent: an error page needs no more of it
+            self.encode_by(None)
+            if not isinstance(error, HTTPError):
+                hooks.clear()  # they make what cannot be sent: an error page needs no more of it
         if self.gone:
             logger.error("a hook of %s failed after the client had left", self.request, exc_info=error)
             return
@@ -336,15 +354,33 @@ class HostedExchange(BaseExchange):
 
     # Inside: out.
 
-    def _begin(self, status: int, block: FieldBlock) -> None:
-        """Make the head; it leaves with the first content or with the end."""
+    def _choose(self, status: int, block: FieldBlock) -> None:
+        """The fields are final but for those of the coding: choose that, and begin. Raises HTTPError(406)."""
+        self._coding = None
+        choice = self._watchers.encoding if self._watchers is not None else None
+        if choice is None:
+            self._begin(status, block, block.length)
+            return
+        headers = Headers(block.fields)
+        try:
+            encoder = choice.choose(self.request, status, headers, block.length)
+            if encoder is not None and self.request.method != "HEAD":
+                self._coding = Coding(encoder)
+        except BaseException:
+            self.encode_by(None)  # an error page can do without
+            raise
+        amended = _amended(headers, block) if encoder is None else encode_fields(headers.items())
+        self._begin(status, amended, block.length)
+
+    def _begin(self, status: int, block: FieldBlock, announced: int) -> None:
+        """Make the head; it leaves with the first content or with the end. `announced`: content before coding."""
         if self.request.notes is not None:
             self.request.notes.block = block
         self.started = True
         self.status = status
         length = 0 if status == 205 else block.length
         self._discards = status in BODILESS or self.request.method == "HEAD"
-        self._left = UNKNOWN if self._discards else length
+        self._left = UNKNOWN if self._discards else announced if status != 205 else 0
         fields = list(_raw_fields(block.lines))
         if length >= 0 and status not in BODILESS:
             fields.append((b"content-length", b"%d" % length))
