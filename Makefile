@@ -2,19 +2,27 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
 .PHONY: run test test-user lint soak bench clean
 .DEFAULT_GOAL := run
 
-$(STAMP): pyproject.toml
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+
+# What the server needs, and then what is needed to work on it.
+$(RUNS): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(PIP) install --upgrade "pip>=25.1"
+	$(PIP) install --editable .
+	touch $(RUNS)
+
+$(STAMP): $(RUNS)
+	$(PIP) install --editable . --group dev
 	touch $(STAMP)
 
 # The main job: a WSGI application on threads, at http://127.0.0.1:8080/.
-run: $(STAMP)
+run: $(RUNS)
 	cd apps && exec ../$(BIN)/container --wsgi=helloworld.application
 
 test: $(STAMP)
