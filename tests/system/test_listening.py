@@ -5,6 +5,7 @@ EP-01 to EP-07, DM-02, DM-04 to DM-06, LC-06.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import pwd
@@ -194,7 +195,8 @@ def test_systemd_passes_sockets_and_is_told(tmp_path: Path, authority: Authority
         targets = range(3, 3 + len(passed))
 
         def place() -> None:
-            copies = [os.dup2(sock.fileno(), 40 + index) for index, sock in enumerate(passed)]
+            # Where nothing else is: not on one another, nor on the pipe of Popen.
+            copies = [fcntl.fcntl(sock, fcntl.F_DUPFD, 10) for sock in passed]
             for copy, target in zip(copies, targets, strict=True):
                 os.dup2(copy, target)
 
