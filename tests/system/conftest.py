@@ -125,6 +125,7 @@ class Running:
                 self.process.kill()
                 self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
+        assert not self._reader.is_alive(), "expected nobody to write to its standard error any more"
         assert self.process.stderr is not None
         self.process.stderr.close()
 

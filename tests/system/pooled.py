@@ -22,11 +22,13 @@ class Pool:
     """`clients` threads with a connection each, while the block runs. `answers` counts bodies.
 
     `pause_s` is what each waits between its requests; every other client waits ten times as long, so that some
-    connections are idle whenever a worker goes.
+    connections are idle whenever a worker goes. `struck` are the last answers on connections that failed; "" where
+    there was none.
     """
 
     def __init__(self, port: int, *, path: str = "/", clients: int = 6, pause_s: float = 0.002) -> None:
         self.failures: list[str] = []
+        self.struck: list[str] = []
         self.answers: Counter[str] = Counter()
         self._port = port
         self._path = path
@@ -63,7 +65,10 @@ class Pool:
 
     def _ask(self, pause_s: float) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
+        last = ""
         while not self._over.wait(pause_s):
+            if connection.sock is None:
+                last = ""
             try:
                 connection.request("GET", self._path)
                 response = connection.getresponse()
@@ -73,7 +78,9 @@ class Pool:
                 connection.close()
                 with self._grown:
                     self.failures.append(f"{time.monotonic():.3f} {error!r}")
+                    self.struck.append(last)
                 continue
+            last = answer
             with self._grown:
                 if response.status == 200:
                     self.answers[answer] += 1

@@ -233,6 +233,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         was = self.master_pid
         super().maybe_promote_master()
         if was and not self.master_pid:
+            set_title(f"{self.proc_name}: arbiter")
             self._say_ready()
 
     # The end.
