@@ -11,16 +11,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 import pytest
+import requests
 
 from tests.scripts import script_directory
+from tests.system.fpm import php_fpm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.system.conftest import Running
 
@@ -47,6 +50,11 @@ ANSWERS: Final = {
         "/cgi-bin/visitors.py": "Hello from Python, stranger.",
         "/cgi-bin/time.pl": "Hello from Perl, line 1.",
         "/cgi-bin/info.php/x": "Hello from PHP 8, /x.",
+    },
+    "guestbook/": {
+        "/": '<form method="post" action="/sign">',
+        "/index.php": "Guest book",
+        "/style.css": "color-scheme",
     },
     "public/": {"/": "One tree, many applications", "/index.html": "blog.tac", "/style.css": "color-scheme"},
     "blog.tac": {
@@ -155,7 +163,7 @@ def test_every_example_of_the_table_is_here_and_exists() -> None:
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_example_answers_when_started_by_its_command(
-    name: str, start: Start, written: dict[str, str]
+    name: str, start: Start, written: dict[str, str], tmp_path: Path
 ) -> None:
     *before, command = EXAMPLES[name]
     for each in before:
@@ -168,15 +176,51 @@ def test_an_example_answers_when_started_by_its_command(
         )  # fmt: skip
     if name == "cgi-bin/" and shutil.which("php-cgi") is None:
         pytest.skip("php-cgi is not installed")
-    with (
-        script_directory() as directory
-    ):  # scripts of root's are run by nobody, who must be able to reach them
+    with ExitStack() as until_done:
+        if name == "guestbook/":
+            written = written | until_done.enter_context(php_for_the_guest_book(tmp_path))
+        # Scripts of root's are run by nobody, who must be able to reach them.
+        directory = until_done.enter_context(script_directory())
         if name == "cgi-bin/":
             shutil.copytree(APPS / name, directory.path / name)
         running = start(
             *own_words(command), *ANY_PORT, cwd=directory.path if name == "cgi-bin/" else APPS, **written
         )
         check_example(running, name)
+
+
+@contextmanager
+def php_for_the_guest_book(folder: Path) -> Iterator[dict[str, str]]:
+    """Where it runs, and where it keeps its entries."""
+    (folder / "fpm").mkdir()
+    with php_fpm(folder / "fpm", "pm.max_children = 5") as address:
+        yield {"PHP_FPM": address, "GUESTBOOK": str(folder / "guestbook.jsonl")}
+
+
+def test_the_guest_book_is_signed(start: Start, tmp_path: Path) -> None:
+    """CG-05, CG-17: a form, its redirect, its page; nothing of other sites, nor of its source."""
+    with php_for_the_guest_book(tmp_path) as variables, requests.Session() as guest:
+        running = start("-y", APPS / "guestbook" / "guestbook.tac", *ANY_PORT, **variables)
+
+        def sign(status: int, **form: str) -> requests.Response:
+            answer = guest.post(f"{running.url}sign", form, timeout=PATIENCE_S)
+            assert answer.status_code == status, answer.text
+            return answer
+
+        words = "Häus & Höf\n<script>"
+        signed = sign(200, name="Ada", words=words)
+        assert (signed.history[0].status_code, signed.url) == (303, f"{running.url}entries/1")
+        assert "Häus &amp; Höf<br />\n&lt;script&gt;" in signed.text
+        assert sign(200, name="Eva", words="x").url == f"{running.url}entries/2"
+        sign(422, name="", words="x")
+        guest.headers["Sec-Fetch-Site"] = "cross-site"
+        sign(403, name="Eve", words="x")
+        front = guest.get(running.url, timeout=PATIENCE_S).text
+        assert re.findall(r'<a href="/entries/(\d)">(\w+),', front) == [("2", "Eva"), ("1", "Ada")]
+        for path in ("entries/3", "entries/0", "no/such/page", "index.php.bak"):
+            answer = guest.get(running.url + path, timeout=PATIENCE_S)
+            assert (answer.status_code, "Guest book" in answer.text) == (404, True)
+        assert "<?php" not in guest.get(f"{running.url}index.php%20", timeout=PATIENCE_S).text
 
 
 def check_example(running: Running, name: str) -> None:
