@@ -120,6 +120,38 @@ def test_a_framework_s_own_exception_for_a_client_that_left_is_one_line(
     assert "Traceback" not in caplog.text
 
 
+def test_a_client_that_leaves_while_send_waits_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """CH-19: whether the application lets the error pass or has one of its own for it."""
+
+    class Gone(Exception):
+        pass
+
+    errors: list[OSError] = []
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await send(start())
+        try:
+            while True:
+                await send(body(b"y" * 65536, more=True))
+        except OSError as error:
+            errors.append(error)
+            if scope["path"] == "/own":
+                raise Gone from error
+            raise
+
+    with Client(serve(app)) as client:
+        for path in ("/", "/own"):
+            connection = client.connect()
+            connection.transport.hold()
+            connection.send(request(path))
+            client.settle()
+            assert len(errors) == (path == "/own")
+            connection.leave()
+            client.wait_until(lambda path=path: len(errors) == 1 + (path == "/own"))  # type: ignore[misc]
+            client.settle()
+    assert "Traceback" not in caplog.text
+
+
 def test_send_waits_for_a_client_that_does_not_read() -> None:
     """CH-15, AS-02."""
     sent: list[int] = []

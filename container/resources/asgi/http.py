@@ -120,7 +120,7 @@ class HTTPCall:
                     self._start()
                 self._pieces += 1
                 if not exchange.write(data):
-                    await exchange.drain()
+                    await self._drained()
                 elif not self._pieces % BURST:
                     await asyncio.sleep(0)
             elif exchange.started or self._trailers:
@@ -189,7 +189,7 @@ class HTTPCall:
                 for data in part:
                     self._pieces += 1
                     if not exchange.write(data):
-                        await exchange.drain()
+                        await self._drained()
                     elif not self._pieces % BURST:
                         await asyncio.sleep(0)
         if not more:
@@ -320,6 +320,14 @@ class HTTPCall:
         if not self.task.done():
             self.cancelled = True
             self.task.cancel()
+
+    async def _drained(self) -> None:
+        """Wait until the client has taken enough. Who is told that way that it has left is told, too."""
+        try:
+            await self.exchange.drain()
+        except ClientDisconnected:
+            self._told = True
+            raise
 
     def _broke_off(self, error: BaseException) -> None:
         """The application raised."""
