@@ -32,8 +32,8 @@ test: $(STAMP)
 test-user: $(STAMP)
 	.ci/as-user -n auto --dist loadfile tests/conformance/test_matrix.py $(addprefix tests/resources/, \
 	  test_asis.py test_cgi.py test_cgi_processes.py test_handler.py test_handler_deadline.py test_responder.py \
-	  test_script.py test_script_directory.py) $(addprefix tests/system/, test_cgi.py test_dokuwiki.py \
-	  test_front_controller.py test_gitweb.py test_php_fpm.py test_scripts.py)
+	  test_script.py test_script_directory.py) $(addprefix tests/system/, test_awstats.py test_cgi.py \
+	  test_dokuwiki.py test_front_controller.py test_gitweb.py test_migrating.py test_php_fpm.py test_scripts.py)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
