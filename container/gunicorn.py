@@ -34,7 +34,7 @@ from container.config.problems import ConfigProblem
 from container.config.settings import Settings
 from container.message.limits import Limits
 from container.service.application import Application
-from container.service.observer import Observer
+from container.service.observer import Announcer, Observer
 from container.service.worker import ServingWorker
 
 if TYPE_CHECKING:
@@ -101,11 +101,9 @@ class Worker(ServingWorker):
         )
         if not (watches or logs):
             return
-        observer = Observer(
-            site.root, self, before="pre_request" in watches, after="post_request" in watches, logs=logs
-        )
-        site.root = observer
-        site.log = observer.done
+        if "pre_request" in watches:
+            site.root = Announcer(site.root, self)
+        site.log = Observer(self, after="post_request" in watches, logs=logs)
 
 
 def is_set(cfg: Any, name: str) -> bool:

@@ -22,11 +22,11 @@ class Notes:
     dispatched, `head_left` when the head of a streamed answer was written, `ended` when the exchange was over;
     `queued` and `taken` when a thread was asked for and was there. `block`: the fields of the answer, as they
     left. `host`: of virtual hosts, which one; `upstream`: which server was asked. `passes_id`: applications are
-    told the request's id.
+    told the request's id. `is_announced`: a hook has been told of it.
     """
 
     __slots__ = (
-        "began", "block", "ended", "head_left", "host", "passes_id", "queued", "taken", "upstream",
+        "began", "block", "ended", "head_left", "host", "is_announced", "passes_id", "queued", "taken", "upstream",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Notes:
         self.head_left = self.ended = self.queued = self.taken = 0.0
         self.block: FieldBlock | None = None
         self.host = self.upstream = ""
-        self.passes_id = False
+        self.passes_id = self.is_announced = False
 
     def answered(self, block: "FieldBlock") -> None:
         """The head of an answer without an end of its own has left."""

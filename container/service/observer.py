@@ -6,71 +6,64 @@ Only where somebody asked for them: it is not for free. The access log of `conta
 from __future__ import annotations
 
 from datetime import timedelta
-from time import monotonic
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from container.message.variables import add_fields
+from container.message.variables import add_fields, native
+from container.tree.accesslog import Entry
 from container.tree.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from container.message.exchange import Exchange
-    from container.message.headers import Headers
     from container.message.request import Request
     from container.tree.resource import Resource
 
 
-class Observer(Wrapper):
-    """Stands in front of a root; `done` is for the site's `log`.
+class Observer:
+    """For a site's `log`: tells gunicorn of every exchange that is over.
 
-    `worker` is a gunicorn worker: its `cfg` has the hooks, `pre_request` (`before`) and `post_request`
-    (`after`); its `log` is told of every answer (`logs`).
+    `worker` is a gunicorn worker: its `log` is told of every answer (`logs`), its hook `post_request` too (`after`).
     """
 
-    def __init__(self, inner: Resource, worker: Any, *, before: bool, after: bool, logs: bool) -> None:
-        super().__init__(inner)
+    needs_notes = True
+
+    def __init__(self, worker: Any, *, after: bool, logs: bool) -> None:
         self._worker = worker
-        self._before = before
         self._after = after
         self._logs = logs
-        # What is being answered.
-        self._open: dict[Exchange, _Seen] = {}
 
-    def enter(self, request: Request) -> Resource:
-        exchange = request.exchange
-        if exchange not in self._open:  # the same one comes again when its request was changed
-            seen = self._open[exchange] = _Seen()
-            exchange.before_head(seen.head)
-            if self._before:
-                self._worker.cfg.pre_request(self._worker, ObservedRequest(request))
-        return self.inner
-
-    def done(self, exchange: Exchange) -> None:
-        """The exchange is over; a request that could not be read never came to the tree."""
-        seen = self._open.pop(exchange, None) or _Seen()
+    def __call__(self, exchange: Exchange) -> None:
+        """A request that could not be read took no time that anybody knows of."""
+        entry = Entry(exchange.request, exchange.status, exchange.bytes_sent, 0.0)
+        if exchange.request.notes is not None:
+            exchange.request.notes.ended = perf_counter()
         request = ObservedRequest(exchange.request)
-        answer = ObservedAnswer(exchange, seen.headers)
+        answer = ObservedAnswer(entry)
         environ = environ_of(exchange.request)
         worker = self._worker
         try:
             if self._logs:
-                worker.log.access(answer, request, environ, timedelta(seconds=monotonic() - seen.began))
+                worker.log.access(answer, request, environ, timedelta(seconds=entry.duration_s or 0.0))
             if self._after:
                 worker.cfg.post_request(worker, request, environ, answer)
         except Exception:  # hooks and loggers are the operator's code
             worker.log.exception("Exception in post_request hook")
 
 
-class _Seen:
-    """What is known of an exchange that runs."""
+class Announcer(Wrapper):
+    """Stands in front of a root and calls the hook `pre_request` of a gunicorn worker, once for each request."""
 
-    __slots__ = ("began", "headers")
+    def __init__(self, inner: Resource, worker: Any) -> None:
+        super().__init__(inner)
+        self._worker = worker
 
-    def __init__(self) -> None:
-        self.began = monotonic()
-        self.headers: list[tuple[str, str]] = []
-
-    def head(self, status: int, headers: Headers) -> None:
-        self.headers = list(headers.items())
+    def enter(self, request: Request) -> Resource:
+        notes = request.notes
+        assert notes is not None, "the site's log asks for them"
+        if not notes.is_announced:  # the same one comes again when it was changed
+            notes.is_announced = True
+            self._worker.cfg.pre_request(self._worker, ObservedRequest(request))
+        return self.inner
 
 
 class ObservedRequest:
@@ -91,11 +84,11 @@ class ObservedRequest:
 class ObservedAnswer:
     """An answer, under the names of gunicorn's. `sent` are bytes of content."""
 
-    def __init__(self, exchange: Exchange, headers: list[tuple[str, str]]) -> None:
-        self.status = str(exchange.status)
-        self.status_code = exchange.status
-        self.sent = exchange.bytes_sent
-        self.headers = headers
+    def __init__(self, entry: Entry) -> None:
+        self.status = str(entry.status)
+        self.status_code = entry.status
+        self.sent = entry.bytes_sent
+        self.headers = entry.answer_fields
 
 
 def environ_of(request: Request) -> dict[str, Any]:
@@ -111,5 +104,7 @@ def environ_of(request: Request) -> dict[str, Any]:
         "REMOTE_PORT": connection.client_port,
         "wsgi.url_scheme": connection.scheme,
     }
+    if request.user is not None:
+        environ["REMOTE_USER"] = native(request.user[0])
     add_fields(environ, request.raw_headers)
     return environ

@@ -291,6 +291,7 @@ class _Counter:
     def __init__(self, worker: ServingWorker, inner: Any) -> None:
         self._worker = worker
         self._inner = inner
+        self.needs_notes: bool = getattr(inner, "needs_notes", False)
         self._left = worker.max_requests
 
     def __call__(self, exchange: Exchange) -> None:

@@ -144,6 +144,7 @@ def test_the_access_log_has_gunicorns_atoms(gunicorn: Any, tmp_path: Path) -> No
     """GW-01: the format, the file, and USR1."""
     name = tmp_path / "access.log"
     form = "%(h)s|%(r)s|%(s)s|%(b)s|%(L)s|%({x-kind}o)s|%({user-agent}i)s|%(U)s|%(q)s"
+    form += "|%({content-length}o)s|%(D)s|%(M)s|%({wsgi.url_scheme}e)s"
     running = gunicorn("--access-logfile", name, "--access-logformat", form, "apps:wsgi")
     running.fetch("/a?b=c", headers={"User-Agent": "test"})
     until(lambda: "/a" in name.read_text(), "a line")
@@ -151,10 +152,29 @@ def test_the_access_log_has_gunicorns_atoms(gunicorn: Any, tmp_path: Path) -> No
     assert parts[:3] == ["127.0.0.1", "GET /a?b=c HTTP/1.1", "200"]
     assert int(parts[3]) > 0
     assert 0 < float(parts[4]) < PATIENCE_S
-    assert parts[5:] == ["wsgi", "test", "/a", "b=c"]
+    assert parts[5:9] == ["wsgi", "test", "/a", "b=c"]
+    assert parts[9] == parts[3]
+    assert int(parts[10]) == round(float(parts[4]) * 1e6) > 0
+    assert int(parts[11]) == int(parts[10]) // 1000
+    assert parts[12] == "http"
     name.rename(tmp_path / "old")
     running.send(signal.SIGUSR1)
     until(name.exists, "a new file")
+
+
+def test_statsd_is_told_of_every_request(gunicorn: Any) -> None:
+    """GW-01: how many, how long, which statuses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(PATIENCE_S)
+        running = gunicorn("--statsd-host", f"127.0.0.1:{daemon.getsockname()[1]}", "apps:wsgi")
+        running.fetch("/a")
+        said: dict[str, str] = {}
+        while "gunicorn.request.status.200" not in said:
+            name, _, value = daemon.recv(1000).decode().partition(":")
+            said[name] = value
+    assert said["gunicorn.requests"].startswith("1|c")
+    assert 0 < float(said["gunicorn.request.duration"].partition("|")[0]) < PATIENCE_S * 1000
 
 
 def test_hooks_are_called(gunicorn: Any, tmp_path: Path) -> None:
