@@ -126,7 +126,9 @@ class Site(Resource):
                 answer = self._answer_odd_target(exchange)
             else:
                 answer = resolve(self.root, request).render(request)
-        except Exception as error:  # noqa: BLE001  # resources are the application's code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # resources are the application's code, SystemExit included
             self.fail(exchange, error)
             return
         if answer is exchange:
@@ -269,15 +271,20 @@ class Site(Resource):
             if not exchange.gone:
                 self.fail(exchange, RuntimeError("the coroutine that answers was cancelled"))
             raise
-        except Exception as error:  # noqa: BLE001  # resources are the application's code
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # resources are the application's code, SystemExit included
             self.fail(exchange, error)
 
-    def fail(self, exchange: Exchange, error: Exception) -> None:
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
         """Rendering raised `error`: answer with its page if nothing was sent, else cut the connection.
 
-        Anything but an HTTPError is logged with its traceback.
+        Anything but an HTTPError is logged with its traceback; what is no Exception ends nothing but the request.
         """
         request = exchange.request
+        if not isinstance(error, Exception):
+            cause, error = error, RuntimeError(f"the application raised {type(error).__name__}")
+            error.__cause__ = cause
         site = getattr(request, "site", self)
         if isinstance(error, ProtocolError):
             error = HTTPError(error.status, error.message)

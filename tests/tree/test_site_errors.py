@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -251,3 +252,29 @@ def test_hooks_that_leave_no_way_end_the_connection(is_late: bool, caplog: pytes
     with Client(Hooked(3, is_late=is_late)) as client, pytest.raises(NoResponse):
         client.get("/")
     assert "no error page could be sent" in caplog.text
+
+
+class Ended(BaseException):
+    """Not an Exception."""
+
+
+def end(_: Request) -> None:
+    raise Ended
+
+
+async def end_later(_: Request) -> None:
+    raise Ended
+
+
+async def exit_later(_: Request) -> None:
+    sys.exit(7)
+
+
+@pytest.mark.parametrize("answer", [end, end_later, exit_later, lambda _: sys.exit(7)], ids=range(4))
+def test_what_is_no_exception_ends_nothing_but_the_request(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LC-05: `sys.exit()` in a resource is an error of that resource."""
+    with Client(Site(Leaf(answer))) as client:
+        assert [client.get("/").status for _ in range(2)] == [500, 500]
+    assert caplog.text.count("the application raised ") == 2

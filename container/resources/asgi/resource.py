@@ -105,10 +105,6 @@ class ASGIResource(Resource):
         """The application failed: let its site log it and answer."""
         site = exchange.request.site
         assert isinstance(site, Site), "a dispatched request has a site"
-        if not isinstance(error, Exception):
-            wrapped = RuntimeError(f"the application raised {type(error).__name__}")
-            wrapped.__cause__ = error
-            error = wrapped
         site.fail(exchange, error)
 
     def log_late(self, exchange: Exchange, error: BaseException) -> None:
