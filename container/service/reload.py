@@ -37,6 +37,8 @@ PASSED_OVER: Final = ("__pycache__", "site-packages", "node_modules")
 # Files that change at one time are one change.
 QUIET_S: Final = 0.05
 BUSY_MS: Final = 1_600
+# By then a change that belongs to the last one has come to its worker, too.
+SETTLED_S: Final = 0.3
 # To look at all the directories once.
 READY_S: Final = 10.0
 

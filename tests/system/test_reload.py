@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -155,6 +157,25 @@ def test_a_browser_shows_the_error_and_then_the_mended_page(start: Any, tmp_path
     until(lambda: running.fetch().status == 503, "the error")
     with browser(tmp_path) as chromium:
         tab = chromium.open(running.url)
-        tab.wait("document.body.innerText.includes('nothing_of_that_name')")
+        tab.wait("document.body?.innerText.includes('nothing_of_that_name')")
         file.write_text(page.format("mended"))
-        tab.wait("document.body.innerText.trim() === 'mended'")
+        tab.wait("document.body?.innerText.trim() === 'mended'")
+
+
+@pytest.mark.soak
+def test_a_hundred_edits_in_a_row_lose_no_request(start: Any, tmp_path: Path) -> None:
+    """Some come while the version before is still starting."""
+    file = tmp_path / "app.py"
+    file.write_text(WSGI.format("v0"))
+    running = start("app:application", *OPTIONS)
+    chance = random.Random(1)
+    with Pool(port_of(running)) as pool:
+        for number in range(1, 101):
+            file.write_text(WSGI.format(f"v{number}"))
+            if chance.random() < 0.3:
+                answered(pool, f"v{number}")
+            else:
+                time.sleep(chance.random() * 0.3)
+        answered(pool, "v100")
+    assert pool.failures == []
+    assert running.stop() == 0

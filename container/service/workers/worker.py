@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from container.service.logs import complain, say
 from container.service.loop import EXIT_START_FAILED, EXIT_USAGE
 from container.service.notify import set_title
-from container.service.reload import NotLoaded, stand_in
+from container.service.reload import SETTLED_S, NotLoaded, stand_in
 from container.service.worker import RETIRING, ServingWorker
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class ArbitratedWorker(ServingWorker):
         return self._instead("".join(traceback.format_exception(failure)))
 
     def _instead(self, text: str) -> Application:
+        # A file may have been read while it was being written: then another change comes at once.
+        until = time.monotonic() + SETTLED_S
+        while time.monotonic() < until:
+            if not self.alive:
+                raise SystemExit(0)
+            time.sleep(0.01)
         say("container: waiting for a change")
         return stand_in(text, self.app.sockets.endpoints)
 
