@@ -35,6 +35,7 @@ from container.config.settings import Settings
 from container.message.limits import Limits
 from container.service.application import Application
 from container.service.observer import Announcer, Observer
+from container.service.temporary import find_temporary_place
 from container.service.worker import ServingWorker
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Worker(ServingWorker):
             ours.handlers[:] = theirs.handlers
             ours.setLevel(theirs.level)
             ours.propagate = False
+        find_temporary_place()
         settings = settings_of(self.cfg)
         name = getattr(self.app, "app_uri", None) or "the application"
         try:

@@ -28,6 +28,7 @@ from container.service.notify import Notifier
 from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
+from container.service.temporary import find_temporary_place
 from container.tree.health import Health
 from container.tree.site import Site
 
@@ -78,6 +79,7 @@ def run(
     """
     loop_name, factory = choose_loop(loop)
     prepare_process()
+    find_temporary_place()
     if not isinstance(application, Application):
         bindings = list(application)
         application = Application("container")

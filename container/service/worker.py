@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from gunicorn.workers.base import Worker
 
 from container.channel.endpoints import ListenError
+from container.service.heartbeat import in_memory
 from container.service.logs import complain, reopen_logs
 from container.service.loop import (
     EXIT_ERROR,
@@ -93,6 +94,10 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         return int(self.cfg.workers)
 
     # Called by gunicorn.
+
+    def __init__(self, *arguments: Any) -> None:
+        with in_memory():
+            super().__init__(*arguments)
 
     def init_signals(self) -> None:
         super().init_signals()

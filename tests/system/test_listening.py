@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -90,12 +91,16 @@ def test_https_by_options_and_by_addresses(start: Callable[..., Running], author
     assert running.stop() == 0
 
 
-def test_a_certificate_is_swapped_under_load(start: Callable[..., Running], authority: Authority) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_certificate_is_swapped_under_load(
+    start: Callable[..., Running], authority: Authority, workers: int
+) -> None:
     """EP-04: no request fails and no kept connection ends while certificates change."""
     path = authority.issue("server.pem", "localhost", "127.0.0.1")
     running = start(
-        "facts:application", "--listen", f"tls:0:interface=127.0.0.1:cert={path}", "--no-access-log"
-    )
+        "facts:application", "--listen", f"tls:0:interface=127.0.0.1:cert={path}", "--no-access-log",
+        "--workers", workers,
+    )  # fmt: skip
     address = urlsplit(running.url).netloc
     port = int(address.rpartition(":")[2])
     stop = threading.Event()
@@ -138,6 +143,40 @@ def test_a_certificate_is_swapped_under_load(start: Callable[..., Running], auth
     assert running.stop() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_of_three_names_has_its_certificate(
+    start: Callable[..., Running], authority: Authority, tmp_path: Path, workers: int
+) -> None:
+    """EP-05: by SNI, over real connections; one of them is replaced while the server runs."""
+    names = ["shop.example", "blog.example", "www.shop.example"]
+    for name in names[:2]:
+        authority.issue(f"sites/{name}.pem", name)
+    authority.issue("sites/_.shop.example.pem", "*.shop.example")
+    running = start(
+        "facts:application", "--listen", f"tls:{tmp_path}/sites:0:interface=127.0.0.1", "--workers", workers
+    )
+    port = int(urlsplit(running.url).netloc.rpartition(":")[2])
+    shown = {name: names_shown(port, authority, name) for name in names}
+    assert shown == {
+        "shop.example": {"shop.example"}, "blog.example": {"blog.example"}, "www.shop.example": {"*.shop.example"},
+    }  # fmt: skip
+    authority.issue("sites/blog.example.pem", "blog.example", "new.example")
+    limit = time.monotonic() + PATIENCE_S
+    while "new.example" not in names_shown(port, authority, "blog.example"):
+        assert time.monotonic() < limit
+    assert names_shown(port, authority, "shop.example") == {"shop.example"}
+    assert running.stop() == 0
+
+
+def names_shown(port: int, authority: Authority, name: str) -> set[str]:
+    """Whom the certificate is for that a client asking for `name` is shown."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain:
+        with authority.client().wrap_socket(plain, server_hostname=name) as sock:
+            shown = sock.getpeercert()
+            assert shown is not None
+            return {str(value) for _, value in shown["subjectAltName"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
@@ -178,7 +217,8 @@ os.execv(sys.executable, [sys.executable, "-m", "container", *sys.argv[3:]])
 """
 
 
-def test_systemd_passes_sockets_and_is_told(tmp_path: Path, authority: Authority) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_systemd_passes_sockets_and_is_told(tmp_path: Path, authority: Authority, workers: int) -> None:
     """EP-06, LC-06: three sockets handed over as systemd does it, by name and index, and sd_notify."""
     path = authority.issue("server.pem", "127.0.0.1")
     with (
@@ -201,7 +241,8 @@ def test_systemd_passes_sockets_and_is_told(tmp_path: Path, authority: Authority
                 os.dup2(copy, target)
 
         arguments = ["--listen", "systemd:web", "--listen", "systemd:index=1:domain=INET", "--listen",
-                     "systemd:name=local:domain=UNIX", "--ssl-certfile", str(path)]  # fmt: skip
+                     "systemd:name=local:domain=UNIX", "--ssl-certfile", str(path),
+                     "--workers", str(workers)]  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, "3", "web:admin:local", "facts:application", *arguments],
             cwd=tmp_path,
@@ -257,12 +298,13 @@ backend three
 """
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed")
 def test_haproxy_tells_who_the_client_is(
-    start: Callable[..., Running], tmp_path: Path, authority: Authority
+    start: Callable[..., Running], tmp_path: Path, authority: Authority, workers: int
 ) -> None:
     """EP-07: HAProxy's own headers, of both versions and with TLS at its side, from another address."""
-    running = start("facts:application", "--listen", f"haproxy:{LOCAL}")
+    running = start("facts:application", "--listen", f"haproxy:{LOCAL}", "--workers", workers)
     fronts = [free_port() for _ in range(3)]
     config = tmp_path / "haproxy.cfg"
     certificate = authority.issue("front.pem", "127.0.0.1")

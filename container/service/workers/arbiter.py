@@ -102,9 +102,10 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._notifier.ready("serving on " + ", ".join(self.sockets.addresses))
 
     def _feed_watchdog(self, now: float) -> None:
-        """systemd watches the arbiter only, which watches the workers."""
-        if self._notifier.watchdog_s is not None and not self.master_pid and now >= self._feed_at:
-            self._feed_at = now + self._notifier.watchdog_s / 2
+        """systemd watches the arbiter only, which watches the workers; from READY on."""
+        is_watched = self._notifier.watchdog_s is not None and self._is_up and not self.master_pid
+        if is_watched and now >= self._feed_at:
+            self._feed_at = now + (self._notifier.watchdog_s or 0.0) / 2
             self._notifier.feed()
 
     # Workers come and go.
@@ -112,10 +113,10 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def manage_workers(self) -> None:
         """Let there be as many fresh workers as there shall be; end others as soon as those serve."""
         now = time.monotonic()
-        self._feed_watchdog(now)
         self.succession.look_around()
         if not self._is_up and self.succession.serving():
             self._up()
+        self._feed_watchdog(now)
         while self.succession.lacks_one(self.num_workers, now):
             self.spawn_worker()
         for worker in self.succession.dispensable(self.num_workers):

@@ -6,7 +6,7 @@ import os
 import pickle
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.config import Config
 
@@ -14,6 +14,7 @@ from container.channel.endpoints import ListenError
 from container.service.logs import complain, say
 from container.service.loop import EXIT_ERROR, EXIT_NOT_LOADED, EXIT_START_FAILED, prepare_process
 from container.service.pidfile import PidfileProblem
+from container.service.temporary import find_temporary_place
 from container.service.workers.arbiter import WorkersArbiter
 from container.service.workers.log import ArbiterLog
 from container.service.workers.sockets import SharedSockets
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from container.service.workers.settings import WorkerSettings
     from container.service.workers.sockets import Endpoints
 
-# Shared memory: there even where nothing else can be written to, and never a disk.
-SHARED_MEMORY: Final = "/dev/shm"
-
 
 def run_workers(
     load: Callable[[], Application], settings: WorkerSettings, endpoints: Endpoints | None = None
@@ -41,6 +39,7 @@ def run_workers(
     to be served. In a worker this function returns as well.
     """
     prepare_process()
+    find_temporary_place()
     if endpoints is None:
         found = ask_for_endpoints(load) if settings.watch is None else ask_again(load, settings.watch)
         if isinstance(found, int):
@@ -130,7 +129,6 @@ def gunicorn_config(settings: WorkerSettings) -> Any:
         "pidfile": settings.pidfile,
         "daemon": settings.daemon,
         "control_socket_disable": True,
-        "worker_tmp_dir": SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK | os.X_OK) else None,
     }
     for name, value in values.items():
         config.set(name, value)
