@@ -121,3 +121,49 @@ def responder(answer: Callable[[Asked], Any]) -> Callable[[Any], None]:
             answer(Asked(connection))
 
     return serve
+
+
+class AskedPlainly:
+    """One request as a program of SCGI or of uWSGI's protocol has read it; its answer ends with the connection."""
+
+    def __init__(self, connection: Any, read: Callable[[Any], dict[str, str]]) -> None:
+        self.connection = connection
+        self.variables = read(connection.rfile)
+        self.stdin = connection.rfile.read(int(self.variables.get("CONTENT_LENGTH") or 0))
+
+    def say(self, data: bytes) -> None:
+        self.connection.wfile.write(data)
+
+    def end(self) -> None:
+        """It will be closed."""
+
+
+def read_scgi(file: Any) -> dict[str, str]:
+    """The variables of a request by SCGI."""
+    size = b""
+    while (byte := file.read(1)) != b":":
+        size += byte
+    block = file.read(int(size))
+    assert file.read(1) == b","
+    parts = block[:-1].decode("latin-1").split("\0")
+    assert parts[0] == "CONTENT_LENGTH"
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def read_uwsgi(file: Any) -> dict[str, str]:
+    """Those of one by uWSGI's protocol."""
+    modifier, size, _ = struct.unpack("<BHB", file.read(4))
+    assert modifier == 0
+    block, texts, at = file.read(size), [], 0
+    while at < size:
+        length = struct.unpack_from("<H", block, at)[0]
+        texts.append(block[at + 2 : at + 2 + length].decode("latin-1"))
+        at += 2 + length
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def program(
+    answer: Callable[[AskedPlainly], Any], read: Callable[[Any], dict[str, str]]
+) -> Callable[[Any], None]:
+    """Serves the one request of a connection with `answer`."""
+    return lambda connection: answer(AskedPlainly(connection, read))

@@ -29,7 +29,7 @@ from container.resources.cgi import CGIDirectory
 from container.resources.data import Data
 from container.resources.handler import HandlerResource
 from container.resources.proxy import ReverseProxy
-from container.resources.responder import FastCGIResource
+from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
 from container.resources.script import Registry, ScriptDirectory, Scripts
 from container.resources.static import Files
 from container.resources.wsgi import WSGIResource
@@ -37,7 +37,7 @@ from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.conftest import running
 from tests.leaf import Leaf
-from tests.responders import peer, responder
+from tests.responders import peer, program, read_scgi, read_uwsgi, responder
 from tests.scripts import warm_options
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from container.message.exchange import Exchange
     from container.message.request import Request
-    from tests.responders import Asked
+    from tests.responders import Asked, AskedPlainly
     from tests.scripts import ScriptDirectory as Directory
 
 TEXT: Final = b"A line that comes again and again.\n" * 100
@@ -226,8 +226,10 @@ resource = Leaf(lambda request: answer(stage, request))
 _BROKEN: Final = 'raise RuntimeError("as the test wants it")\n'
 
 
-def fastcgi(stage: Stage) -> Resource:
-    def respond(asked: Asked) -> None:
+def responding(stage: Stage) -> Callable[[Asked | AskedPlainly], None]:
+    """What a program that is asked over a socket answers."""
+
+    def respond(asked: Asked | AskedPlainly) -> None:
         variables = asked.variables
         name = variables["PATH_INFO"].removeprefix("/")
         head = {"own": b"Status: 404\n", "sent": b"X-Sendfile: " + os.fsencode(stage.file) + b"\n"}.get(
@@ -246,7 +248,19 @@ def fastcgi(stage: Stage) -> Resource:
             asked.say(OWN if name == "own" else TEXT)
         asked.end()
 
-    return FastCGIResource(stage.open.enter_context(peer(responder(respond))), session=True)
+    return respond
+
+
+def fastcgi(stage: Stage) -> Resource:
+    return FastCGIResource(stage.open.enter_context(peer(responder(responding(stage)))), session=True)
+
+
+def scgi(stage: Stage) -> Resource:
+    return SCGIResource(stage.open.enter_context(peer(program(responding(stage), read_scgi))), session=True)
+
+
+def uwsgi(stage: Stage) -> Resource:
+    return UWSGIResource(stage.open.enter_context(peer(program(responding(stage), read_uwsgi))), session=True)
 
 
 def script(stage: Stage) -> Resource:
@@ -316,16 +330,18 @@ COLUMNS: Final[dict[str, Callable[[Stage], Resource]]] = {
     "cgi": cgi,
     "cgi-warm": lambda stage: cgi(stage, warm=True, **warm_options()),
     "fastcgi": fastcgi,
+    "scgi": scgi,
+    "uwsgi": uwsgi,
     "script": script,
     "handler": handler,
     "as-is": as_is,
 }
 # Those that find the session among their variables, and cannot change it.
-PROGRAMS: Final = ("cgi", "cgi-warm", "fastcgi")
+PROGRAMS: Final = ("cgi", "cgi-warm", "fastcgi", "scgi", "uwsgi")
 # Those of which each request has a process.
 PROCESSES: Final = ("cgi", "cgi-warm")
 # What it is when one of them goes wrong before it has answered; 500 where nothing is said.
-FAILURES: Final = {"static": 404, "fastcgi": 502, "proxy": 502, "proxy-unix": 502}
+FAILURES: Final = {"static": 404, "fastcgi": 502, "scgi": 502, "uwsgi": 502, "proxy": 502, "proxy-unix": 502}
 # Those whose answer is a file: that they have let go of it is all that can be seen of them.
 ON_DISK: Final = {"static": "stream", "as-is": "stream.asis"}
 

@@ -49,6 +49,8 @@ CANNOT: Final = {
     ("ranges", "cgi"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "cgi-warm"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "fastcgi"): "a program has no way to hand over a file but X-Sendfile",
+    ("ranges", "scgi"): "a program has no way to hand over a file but X-Sendfile",
+    ("ranges", "uwsgi"): "a program has no way to hand over a file but X-Sendfile",
     ("ranges", "script"): "what a script makes are native resources: that column's",
     ("ranges", "handler"): "a handler writes to a socket; it has X-Sendfile",
     ("ranges", "as-is"): "the file says itself what its answer is; it has X-Sendfile",

@@ -14,7 +14,7 @@ from container.resources.responder import FastCGIResource, SCGIResource, UWSGIRe
 from container.testing import Client
 from container.tree.resource import Resource
 from tests.leaf import Leaf, request
-from tests.responders import Asked, Records, peer, responder
+from tests.responders import Asked, AskedPlainly, Records, peer, program, read_scgi, read_uwsgi, responder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -362,47 +362,33 @@ def test_a_nul_in_a_path_reaches_no_script() -> None:
 # SCGI and uwsgi.
 
 
-def scgi(connection: Any) -> None:
-    """A peer of SCGI that answers with what it was told."""
-    size = b""
-    while (byte := connection.rfile.read(1)) != b":":
-        size += byte
-    block = connection.rfile.read(int(size))
-    assert connection.rfile.read(1) == b","
-    parts = block[:-1].decode("latin-1").split("\0")
-    assert parts[0] == "CONTENT_LENGTH"
-    variables = dict(zip(parts[::2], parts[1::2], strict=True))
-    body = connection.rfile.read(int(variables["CONTENT_LENGTH"]))
-    told = f"{variables['SCGI']} {variables['REQUEST_METHOD']} {variables['PATH_INFO']} {len(body)}"
-    connection.wfile.write(f"Status: 201 Made\r\nContent-Type: text/plain\r\n\r\n{told}".encode())
+def tell(asked: AskedPlainly) -> None:
+    """Answers with what it was told."""
+    variables = asked.variables
+    told = f"{variables['REQUEST_METHOD']} {variables['PATH_INFO']} {len(asked.stdin)}"
+    asked.say(f"Status: 201 Made\r\nContent-Type: text/plain\r\n\r\n{told}".encode())
 
 
-def uwsgi(connection: Any) -> None:
-    """A peer of uWSGI's protocol; its answers have a status line."""
-    modifier, size, _ = struct.unpack("<BHB", connection.rfile.read(4))
-    block, texts, at = connection.rfile.read(size), [], 0
-    while at < size:
-        length = struct.unpack_from("<H", block, at)[0]
-        texts.append(block[at + 2 : at + 2 + length].decode("latin-1"))
-        at += 2 + length
-    variables = dict(zip(texts[::2], texts[1::2], strict=True))
-    body = connection.rfile.read(int(variables.get("CONTENT_LENGTH") or 0))
-    told = f"{modifier} {variables['REQUEST_METHOD']} {variables['PATH_INFO']} {len(body)}"
-    connection.wfile.write(f"HTTP/1.1 201 Made\r\nContent-Type: text/plain\r\n\r\n{told}".encode())
+def tell_by_http(asked: AskedPlainly) -> None:
+    """Its answers have a status line."""
+    asked.say(b"HTTP/1.1 201 Made\r\nContent-Type: text/plain\r\n\r\n%d" % len(asked.stdin))
 
 
-@pytest.mark.parametrize(("kind", "serve", "first"), [(SCGIResource, scgi, "1"), (UWSGIResource, uwsgi, "0")])
-def test_scgi_and_uwsgi(kind: Any, serve: Callable[[Any], None], first: str) -> None:
-    with peer(serve) as address, Client(mounted(address, kind)) as client:
+@pytest.mark.parametrize(("kind", "read"), [(SCGIResource, read_scgi), (UWSGIResource, read_uwsgi)])
+def test_scgi_and_uwsgi(kind: Any, read: Callable[[Any], dict[str, str]]) -> None:
+    with peer(program(tell, read)) as address, Client(mounted(address, kind)) as client:
         found = client.post("/app/x", body=b"x" * 100_000)
-        assert (found.status, found.reason, found.text) == (201, "Made", f"{first} POST /x 100000")
-        assert client.post("/app/x", body=iter([b"ab", b"c"])).text == f"{first} POST /x 3"
-        assert client.get("/app/x").text == f"{first} GET /x 0"
+        assert (found.status, found.reason, found.text) == (201, "Made", "POST /x 100000")
+        assert client.post("/app/x", body=iter([b"ab", b"c"])).text == "POST /x 3"
+        assert client.get("/app/x").text == "GET /x 0"
+    with peer(program(tell_by_http, read)) as address, Client(mounted(address, kind)) as client:
+        found = client.post("/app/x", body=b"abc")
+        assert (found.status, found.reason, found.text) == (201, "Made", "3")
 
 
 def test_variables_that_do_not_fit_into_a_packet_are_a_400() -> None:
     with (
-        peer(uwsgi) as address,
+        peer(program(tell, read_uwsgi)) as address,
         Client(mounted(address, UWSGIResource, variables={"A": "x" * 60_000})) as client,
     ):
         assert client.get("/app/x", headers={"X-B": "y" * 8_000}).status == 400
