@@ -376,6 +376,30 @@ def test_a_client_that_does_not_read_holds_the_handler_up_and_one_that_leaves_br
     assert "failed" not in caplog.text
 
 
+def test_a_client_that_is_slow_to_send_holds_no_thread() -> None:
+    """And one that leaves before its content is complete is never handled."""
+    asked = []
+
+    def answer(handler: Any) -> None:
+        asked.append(handler.path)
+        say(handler, handler.rfile.read(int(handler.headers["Content-Length"])))
+
+    root = Resource()
+    root.mount("old", HandlerResource(get(None, do_POST=answer), threads=1, queue_limit=1))
+    with Client(root) as client:
+        slow = [client.connect() for _ in range(20)]
+        for number, connection in enumerate(slow):
+            connection.send(request(f"/old/{number}", "Content-Length: 3", method="POST") + b"a")
+        assert client.post("/old/quick", body=b"now").text == "now"
+        for connection in slow[1:]:
+            connection.leave()
+        client.settle()
+        slow[0].send(b"b")
+        slow[0].send(b"c")
+        assert slow[0].receive().text == "abc"
+    assert asked == ["/quick", "/0"]
+
+
 def test_a_client_that_leaves_before_the_answer_breaks_the_pipe(caplog: pytest.LogCaptureFixture) -> None:
     inside, gate, raised = threading.Event(), threading.Event(), []
 

@@ -17,6 +17,7 @@ from container.resources.static import Files
 from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
+from tests.leaf import request
 from tests.resources.test_script import TEXT, VISITS
 
 if TYPE_CHECKING:
@@ -105,6 +106,19 @@ def test_a_page_script_writes_its_answer(tmp_path: Path) -> None:
         assert client.get("/").text == "GET None  2 x.epy"
         head = client.head("/")
         assert (head.status, head.body, head.headers["Content-Length"]) == (201, b"", "18")
+
+
+def test_a_client_that_is_slow_to_send_holds_no_thread(tmp_path: Path) -> None:
+    script = page(tmp_path, "request.write(request.content.read())", Scripts(threads=1))
+    with Client(script) as client:
+        slow = [client.connect() for _ in range(5)]
+        for connection in slow:
+            connection.send(request("/", "Content-Length: 3", method="POST") + b"a")
+        assert client.post("/", body=b"now").text == "now"
+        for connection in slow[1:]:
+            connection.leave()
+        slow[0].send(b"bc")
+        assert slow[0].receive().text == "abc"
 
 
 def test_a_page_script_without_output_is_an_empty_page(tmp_path: Path) -> None:
