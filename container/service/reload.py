@@ -93,9 +93,11 @@ class Watch:
 
     def matters(self, path: str) -> bool:
         """Is a change of the file at `path`, which is absolute, one of the application?"""
-        if path in map(os.path.abspath, self.files):
+        if path in map(os.path.abspath, self.files) or path in map(os.path.realpath, self.files):
             return True
-        below = [os.path.relpath(path, each) for each in self.directories]
+        # Some systems tell of files by the paths they were asked for, some without symbolic links.
+        places = {spell(each) for each in self.directories for spell in (os.path.abspath, os.path.realpath)}
+        below = [os.path.relpath(path, each) for each in places]
         names = [each for each in below if not each.startswith(os.pardir + os.sep)]
         if not names or _matches(names, self.exclude):
             return False

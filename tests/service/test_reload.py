@@ -64,6 +64,14 @@ def test_a_file_elsewhere_matters_when_it_is_named(tmp_path: Path) -> None:
     assert not watch.matters(str(named.with_name("other.py")))
 
 
+def test_directories_may_be_symbolic_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    watch = Watch([str(tmp_path / "link")])
+    assert watch.matters(str(tmp_path / "link" / "app.py"))
+    assert watch.matters(str(tmp_path / "real" / "app.py"))
+
+
 def test_what_is_not_there_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(ReloadProblem, match="expected a directory for --reload-dir, got '/nowhere'"):
         Watch(["/nowhere"]).check()

@@ -1,4 +1,4 @@
-"""`--debug`: errors of every kind of application in werkzeug's debugger, and who may use its console."""
+"""`--debug` (CL-07, WS-25): errors of every kind of application in werkzeug's debugger, and who may use its console."""
 
 from __future__ import annotations
 
