@@ -27,11 +27,11 @@ from container.channel.endpoints import (
     describe_socket,
     with_tls,
 )
-from container.config.build import bind_sites
 from container.config.gateways import parse_proxies
 from container.config.importer import ImportProblem, format_user_traceback, import_object
 from container.config.problems import ConfigProblem
 from container.config.settings import Settings
+from container.config.sites import bind_sites
 from container.message.limits import Limits
 from container.service.application import Application
 from container.service.observer import Announcer, Observer

@@ -46,7 +46,7 @@ LIBRARIES = {
     "gunicorn": {"service", "gunicorn"},
     "werkzeug": {"message", "testing", "config"},
     "click": {"cli"},
-    "msgspec": {"config"},
+    "dotenv": {"config"},
     "redis": {"sessions"},
     "zlib_ng": {"encoders"},
     "brotli": {"encoders"},

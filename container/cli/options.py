@@ -12,8 +12,10 @@ import click
 from click.core import ParameterSource
 
 from container import __version__
-from container.config.kinds import KINDS
+from container.config.kinds.registry import KINDS
 from container.config.options import OPTIONS, SECTIONS, Option
+from container.config.options.old import REPLACED
+from container.config.problems import ConfigProblem
 
 if TYPE_CHECKING:
     pass
@@ -42,6 +44,9 @@ class _Command(click.Command):
             shown = [records.pop(each.field) for each in section.options if not each.hidden]
             with formatter.section(section.title):
                 formatter.write_dl([each for each in shown if each is not None])
+        if self.name == "container" and ctx.info_name == "container":
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
         with formatter.section("About"):
             formatter.write_dl(
                 [each for name, each in records.items() if each is not None and name not in OPTIONS]
@@ -51,6 +56,9 @@ class _Command(click.Command):
 def texts_of(context: click.Context) -> dict[str, list[str]]:
     """What was typed, as texts by field."""
     texts: dict[str, list[str]] = {}
+    names = [*context.params["names"], *([context.params["app"]] if context.params["app"] else [])]
+    if len(names) > 1:
+        raise ConfigProblem(f"expected one APP, got {' and '.join(map(repr, names))}")
     for field, option in OPTIONS.items():
         if context.get_parameter_source(field) is ParameterSource.COMMANDLINE:
             value = context.params[field]
@@ -58,21 +66,25 @@ def texts_of(context: click.Context) -> dict[str, list[str]]:
                 texts[field] = ["yes" if value else "no"]
             else:
                 texts[field] = list(value) if option.many else [value]
+    if names:
+        texts["app"] = names
     return texts
 
 
 def usage_line(error: click.UsageError) -> str:
     """One line for what click found wrong."""
     if isinstance(error, click.NoSuchOption):
+        if (why := REPLACED.get(error.option_name)) is not None:
+            return f"expected a known option, got {error.option_name}: {why}"
         hint = f" (did you mean {error.possibilities[0]}?)" if error.possibilities else ""
         return f"expected a known option, got {error.option_name}{hint}"
     if isinstance(error, click.BadOptionUsage):
-        option = next(
-            (each for each in COMMAND.params if error.option_name in (*each.opts, *each.secondary_opts)), None
-        )
-        if isinstance(option, click.Option) and option.is_flag:
+        flags = [each for each in OPTIONS.values() if each.is_switch]
+        if any(error.option_name in (*each.spellings, each.negative) for each in flags):
             return f"expected no value for {error.option_name}, got one"
         return f"expected a value for {error.option_name}, got none"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"expected {error.param.human_readable_name}, got none"
     return error.message
 
 
@@ -95,17 +107,45 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-COMMAND: Final = _Command(
-    "container",
-    params=[
-        click.Argument(["app"], nargs=-1, metavar="[APP]"),
-        *map(_parameter, OPTIONS.values()),
-        click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
-            help="Show the version and exit.",
-        ),
-    ],
-    help=_HELP,
-    epilog=_EPILOG,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)  # fmt: skip
+def command(name: str) -> click.Command:
+    """The click command of that name, "run" for the one without."""
+    extra, text = COMMANDS[name]
+    return _Command(
+        "container",
+        params=[
+            *(extra or [click.Argument(["names"], nargs=-1, metavar="[APP]")]),
+            *map(_parameter, OPTIONS.values()),
+            click.Option(
+                ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+                help="Show the version and exit.",
+            ),
+        ],
+        help=_HELP if name == "run" else text,
+        epilog=_EPILOG,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )  # fmt: skip
+
+
+COMMANDS: Final[dict[str, tuple[list[click.Parameter], str]]] = {
+    "run": ([], "Serve it; the same as without a command."),
+    "check": ([], "Load everything, listen nowhere, and say what is wrong, if anything."),
+    "print": ([], "Print what is configured, however it was said, as a container.toml."),
+    "routes": ([], "Print the tree: places, what answers there, and what is around it."),
+    "inspect": (
+        [
+            click.Argument(["url"], metavar="URL"),
+            click.Argument(["names"], nargs=-1, metavar="[APP]"),
+            click.Option(
+                ["--method", "-X"], default="GET", metavar="METHOD", help="The method of the request."
+            ),
+            click.Option(
+                ["--request-header", "-H"],
+                multiple=True,
+                metavar='"NAME: VALUE"',
+                help="A field of the request.",
+            ),
+        ],
+        "Tell which resource answers a request, and why, step by step. URL may be a path.",
+    ),
+    "schema": ([], "Print the JSON Schema of container.toml, for editors."),
+}

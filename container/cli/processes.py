@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from container.channel.endpoints import with_tls
 from container.config.problems import ConfigProblem
 from container.service.reload import Watch, can_watch, check_reload
 from container.service.server import as_endpoints
@@ -17,7 +16,6 @@ from container.service.server import as_endpoints
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from container.channel.certificates import TLSSettings
     from container.channel.endpoints import Endpoint
     from container.config.settings import Source
     from container.service.application import Application
@@ -36,14 +34,14 @@ def run_processes(
     source: Source,
     endpoints: Sequence[Endpoint],
     *,
-    tls: TLSSettings | None,
+    layer: Callable[[Endpoint], Endpoint],
     privileges: Privileges,
     directory: str | None,
 ) -> int:
     """Serve what `load` gives, on `endpoints` where any are given; the exit code.
 
-    `tls` is of those endpoints; `privileges` are given up by the workers; `directory` is where the command was
-    started.
+    `layer` gives the default address what those endpoints have around them; `privileges` are given up by the
+    workers; `directory` is where the command was started.
     """
     if os.name != "posix":
         raise ConfigProblem("expected a POSIX system for more than one process, got none")
@@ -75,8 +73,7 @@ def run_processes(
     names_addresses = source.app is not None or source.tac is not None
     groups = None
     if endpoints or not names_addresses:
-        known = as_endpoints(endpoints)
-        groups = [[each if tls is None else with_tls(each, tls) for each in known]]
+        groups = [list(endpoints) or [layer(each) for each in as_endpoints(())]]
     code = run_workers(load, settings, groups)
     if verdict is not None:
         verdict.tell(code)

@@ -1,37 +1,33 @@
 """From what the user gave, names, directories, mounts, a `.tac` file, to an Application of sites.
 
-Here: what the root is, and how settings reach a site. Not here: what a mount can name (kinds.py), what Python
-objects can be (objects.py), importing (importer.py, tac.py), the spelling of options (cli/).
+Here: what the root is, and what is mounted in it. Not here: what a mount can name (kinds/), what can be around
+it (policy.py), sites (sites.py), importing (importer.py, tac.py), the spelling of options (options/).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import contextmanager
+from inspect import isclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from container.channel.endpoints import UnixEndpoint
-from container.config.gateways import behind_proxies, hosts_before, parse_hosts
 from container.config.importer import ImportProblem, import_object
-from container.config.kinds import files, is_directory, resource_of, script
-from container.config.mounts import Mount, parse_mounts
-from container.config.objects import as_resource, asgi, wsgi
-from container.config.problems import ConfigProblem
+from container.config.kinds.registry import KINDS, files, is_directory, kind_of_spec, resource_of, script
+from container.config.objects import as_resource
+from container.config.policy import BY_NAME, POLICIES
+from container.config.problems import ConfigProblem, nearest_name
 from container.config.scripts import mount_of_bin, mounts_of_root
+from container.config.sites import allow_larger_content, bind_sites
 from container.config.tac import load_tac
-from container.config.users import user_directories, with_forward_auth, with_passwords
+from container.config.users import user_directories
 from container.config.welcome import Welcome
-from container.service.application import Application, Binding
-from container.service.server import as_endpoints
-from container.tree.encoding import EncodingRules
-from container.tree.health import Health
-from container.tree.request_ids import RequestIds
+from container.service.application import Application
 from container.tree.resource import Resource
-from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from container.channel.endpoints import Endpoint
+    from container.config.mounts import Mount
     from container.config.settings import Settings, Source
 
 
@@ -41,12 +37,13 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     `endpoints` replace those a `.tac` file names. ConfigProblem for what cannot be understood, ImportProblem
     for what cannot be loaded.
     """
-    mounts = parse_mounts(source.mounts)
-    name, value = _load(source, settings, mounts)
-    if source.vhosts:
-        value = _with_hosts(source.vhosts, name, value, settings)
+    own = [mount for mount in source.mounts if not mount.place.host]
+    hosts = [mount for mount in source.mounts if mount.place.host]
+    name, value = _load(source, settings, own)
+    if hosts:
+        value = _with_hosts(hosts, name, value, settings)
     below = _scripts(source, settings)
-    below += [(mount, resource_of(mount.spec, settings)) for mount in mounts if mount.path]
+    below += [(mount.path, mounted(mount, settings)) for mount in own if mount.path]
     if isinstance(value, Application):
         application = value
     else:
@@ -55,20 +52,68 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     sites = bind_sites(application, name, settings, endpoints)
     if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
-    for mount, resource in below:
-        sites[0].mount(mount.path, resource)
+    for path, resource in below:
+        sites[0].mount(path, resource)
+    for site in sites:
+        allow_larger_content(site)
     return application
 
 
-def _with_hosts(texts: Sequence[str], name: str, value: object, settings: Settings) -> Resource:
+# Mounts.
+
+
+def mounted(mount: Mount, settings: Settings) -> Resource:
+    """What a mount holds, with its policies around it."""
+    with _blaming(mount.origin):
+        kind = kind_of_spec(mount.spec) if mount.keys else None
+    keys = {key.name: key for key in kind.keys} if kind is not None else {}
+    given: dict[str, Any] = {}
+    for name, said in mount.keys.items():
+        with _blaming(mount.origins.get(name, mount.origin)):
+            key = keys.get(name) or (BY_NAME[name].key if name in BY_NAME else None)
+            if key is None:
+                known = [*keys, *BY_NAME]
+                what = f"a key of {kind.name}" if kind is not None else "a key of any mount"
+                raise ConfigProblem(f"expected {what}, got {said.name}{nearest_name(name, known)}")
+            read = key.type.parse if said.is_text else key.type.load
+            given[name] = read(said.value, said.name)  # type: ignore[arg-type]  # text is text
+    with _blaming(mount.origin):
+        resource = resource_of(mount.spec, settings, {name: given[name] for name in given if name in keys})
+        for policy in POLICIES:
+            if policy.key.name in given and policy.key.name not in keys:
+                resource = policy.wrap(resource, given[policy.key.name])
+    return resource
+
+
+@contextmanager
+def _blaming(origin: str) -> Iterator[None]:
+    """Put the file and the line in front of what is wrong."""
+    try:
+        yield
+    except ConfigProblem as problem:
+        raise ConfigProblem(f"{origin}{problem}") from problem
+    except ImportProblem as problem:
+        raise ImportProblem(f"{origin}{problem}", problem.cause) from problem
+
+
+def _with_hosts(mounts: Sequence[Mount], name: str, value: object, settings: Settings) -> Resource:
     """Virtual hosts, and for all other hosts what else there is to serve."""
+    from container.resources.vhost import VirtualHosts
+
     if isinstance(value, Application):
-        raise ConfigProblem(f"expected virtual hosts inside {name}, got --vhost besides it")
+        raise ConfigProblem(f"expected virtual hosts inside {name}, got {mounts[0].text!r} besides it")
+    hosts: dict[str, Resource] = {}
+    for mount in mounts:
+        resource = mounted(mount, settings)
+        if mount.path:
+            hosts.setdefault(mount.place.host, Resource()).mount(mount.path, resource)
+        else:
+            hosts[mount.place.host] = resource
     default = None if isinstance(value, Welcome) else as_resource(value, name, settings)
-    return hosts_before(default, parse_hosts(texts), lambda spec: resource_of(spec, settings))
+    return VirtualHosts(hosts, default=default)
 
 
-def _scripts(source: Source, settings: Settings) -> list[tuple[Mount, Resource]]:
+def _scripts(source: Source, settings: Settings) -> list[tuple[str, Resource]]:
     """The directories of scripts that are named by options of their own."""
     scripts = settings.scripts
     below = [mount_of_bin(text, source.path or source.cgi, scripts) for text in source.cgi_bins]
@@ -81,9 +126,9 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
     """The root and its name in messages."""
     named = [(root, text) for root in ROOTS if (text := getattr(source, root.field)) is not None]
     options = [root.option for root, _ in named]
-    mounted = next((mount.spec for mount in mounts if not mount.path), None)
-    if mounted is not None:
-        options.append("--mount /")
+    at_root = next((mount for mount in mounts if not mount.path), None)
+    if at_root is not None:
+        options.append(f"{at_root.origin}mount /" if at_root.origin else "--mount /")
     if len(options) > 1:
         raise ConfigProblem(f"expected one root, got {' and '.join(options)}; use --mount for more")
     if source.factory and not (source.app or source.wsgi or source.asgi):
@@ -91,8 +136,8 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
     if named:
         root, text = named[0]
         return text, root.load(text, settings, source.factory)
-    if mounted is not None:
-        return mounted, resource_of(mounted, settings)
+    if at_root is not None:
+        return at_root.spec, mounted(at_root, settings)
     return "the root", Resource() if mounts or source.cgi_bins else Welcome()
 
 
@@ -107,12 +152,23 @@ def _app(name: str, settings: Settings, factory: bool) -> object:
     return import_object(name, factory=factory)
 
 
-def _wsgi(name: str, settings: Settings, factory: bool) -> Resource:
-    return wsgi(name, settings, factory=factory)
+def _of_kind(kind: str) -> Callable[[str, Settings, bool], Resource]:
+    def load(name: str, settings: Settings, factory: bool) -> Resource:
+        called = f"{name}()" if factory and not name.endswith("()") else name
+        return KINDS[kind].make(called, settings, KINDS[kind].arguments({}, settings))
+
+    return load
 
 
-def _asgi(name: str, settings: Settings, factory: bool) -> Resource:
-    return asgi(name, settings, factory=factory)
+def _class(name: str, settings: Settings, factory: bool) -> Resource:
+    found = import_object(name)
+    if not (isclass(found) and issubclass(found, Resource)):
+        raise ImportProblem(
+            f"expected a class of resources for --class, got {type(found).__name__} from {name!r}"
+        )
+    value = import_object(name, factory=True)
+    assert isinstance(value, Resource), "its class is a Resource"
+    return value
 
 
 def _files(path: str, settings: Settings, factory: bool) -> Resource:
@@ -141,87 +197,12 @@ class Root(NamedTuple):
 
 ROOTS: Final = (
     Root("app", "APP", _app),
-    Root("wsgi", "--wsgi", _wsgi),
-    Root("asgi", "--asgi", _asgi),
+    Root("wsgi", "--wsgi", _of_kind("wsgi")),
+    Root("asgi", "--asgi", _of_kind("asgi")),
+    Root("class_", "--class", _class),
     Root("path", "--path", _files),
     Root("cgi", "--cgi", _files),
     Root("tac", "--python", _tac),
     Root("script", "--resource-script", _script),
     Root("user_dirs", "--user-dirs", _users),
 )
-
-
-# Bindings and their sites.
-
-
-def bind_sites(
-    application: Application, name: str, settings: Settings, endpoints: Sequence[Endpoint]
-) -> list[Site]:
-    """Give every binding a site with these settings, and its endpoints; return the sites."""
-    sites: dict[int, Site] = {}
-    bindings = application.bindings
-    for binding in bindings:
-        if binding.options:
-            unknown = ", ".join(binding.options)
-            raise ImportProblem(f"expected only a site and addresses in serve(), got {unknown} in {name}")
-        if id(binding.site) not in sites:
-            sites[id(binding.site)] = site_of(binding.site, name, settings)
-    if not bindings and not application.services:
-        raise ImportProblem(f"expected {name} to serve a site or to have a service, got neither")
-    if endpoints and len(sites) != 1:
-        raise ConfigProblem(f"expected one site to serve at the given address, got {len(sites)} in {name}")
-    if endpoints:
-        bindings = [replace(bindings[0], endpoints=tuple(endpoints))]
-    application.bindings = [
-        Binding(sites[id(each.site)], as_endpoints(each.endpoints), {}) for each in bindings
-    ]
-    for site in sites.values():
-        if settings.request_id != "off":
-            accept = settings.request_id == "accept"
-            site.root = RequestIds(site.root, accept=accept, send=settings.send_request_id)
-        places = [place for each in application.bindings if each.site is site for place in each.endpoints]
-        unix = any(isinstance(place, UnixEndpoint) for place in places)
-        site.root = behind_proxies(site.root, settings.trusted_proxies, unix=unix)
-    return list(sites.values())
-
-
-def site_of(value: object, name: str, settings: Settings) -> Site:
-    """A site that serves `value`, with the settings that hold for sites.
-
-    A site that is ready made keeps the headers it has: further ones come from a second site around it.
-    """
-    resource = as_resource(value, name, settings)
-    site = resource if isinstance(resource, Site) else Site(resource, headers=settings.headers)
-    if settings.display_tracebacks:
-        site.display_tracebacks = True
-    if site is resource and settings.headers:
-        outer = Site(site, headers=settings.headers, error_pages=site.error_pages, access_log=site.log)
-        outer.limits, outer.timeouts = site.limits, site.timeouts
-        outer.display_tracebacks = site.display_tracebacks
-        site = outer
-    site.limits = replace(site.limits, **settings.limits)  # type: ignore[arg-type]  # None only where it may be
-    site.timeouts = replace(site.timeouts, **settings.timeouts)
-    if settings.encoders:
-        site.encoding = EncodingRules(settings.encoders)
-    if settings.override_log or site.log is None:
-        site.log = settings.access_log
-    site.takes_notes = site.takes_notes or settings.takes_notes
-    if settings.htpasswd is not None:
-        site.root = with_passwords(site.root, settings.htpasswd)
-    if settings.forward_auth is not None:
-        site.root = with_forward_auth(site.root, settings.forward_auth)
-    if settings.sessions is not None:
-        site.root = _with_sessions(site.root, settings.sessions)
-    if settings.healthz is not None or settings.readyz is not None:
-        site.root = Health(site.root, healthz=settings.healthz, readyz=settings.readyz)
-    return site
-
-
-def _with_sessions(root: Resource, spec: str) -> Resource:
-    from container.sessions import Sessions
-    from container.sessions.registry import make_store
-
-    try:
-        return Sessions(root, store=make_store(spec))
-    except ValueError as error:
-        raise ConfigProblem(str(error)) from error

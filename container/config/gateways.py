@@ -9,12 +9,11 @@ import os
 from typing import TYPE_CHECKING
 
 from container.config.problems import ConfigProblem
-from container.message.authority import HostPattern
 from container.message.networks import Networks
 from container.tree.forwarded import Forwarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from container.tree.resource import Resource
 
@@ -35,32 +34,6 @@ def behind_proxies(root: Resource, proxies: tuple[str, ...] | None, *, unix: boo
     if proxies == (NOBODY,) or (proxies is None and not unix):
         return root
     return Forwarded(root, proxies or ())
-
-
-def parse_hosts(texts: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """`NAME=KIND:ARG` of each: host and spec by normal name; two of one name are a problem."""
-    hosts: dict[str, tuple[str, str]] = {}
-    for text in texts:
-        host, equals, spec = text.partition("=")
-        if not equals or not spec:
-            raise ConfigProblem(f'expected a virtual host as "NAME=KIND:ARG", got {text!r}')
-        try:
-            key = HostPattern(host).key
-        except ValueError as error:
-            raise ConfigProblem(f"{error} in {text!r}") from error
-        if key in hosts:
-            raise ConfigProblem(f"expected one virtual host {host}, got two")
-        hosts[key] = host, spec
-    return hosts
-
-
-def hosts_before(
-    default: Resource | None, hosts: Mapping[str, tuple[str, str]], make: Callable[[str], Resource]
-) -> Resource:
-    """Virtual hosts, each of what `make` makes of its spec."""
-    from container.resources.vhost import VirtualHosts
-
-    return VirtualHosts({host: make(spec) for host, spec in hosts.values()}, default=default)
 
 
 def host_directory(path: str, makers: Mapping[str, Callable[[str], Resource]]) -> Resource:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 # What names addresses: the nearer of these layers that says any of them decides about all.
-_ADDRESSES: Final = ("listen", "personal")
+_ADDRESSES: Final = ("listen", "uds", "fd", "https", "personal")
 _PLACES: Final = ("host", "port")
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from container.config.mounts import Mount
 from container.config.problems import ConfigProblem
 from container.tree.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from container.resources.cgi import Gateway
     from container.resources.static.resource import Processor
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 _BINS: Final = ("cgi-bin", "htbin")
 _PHP: Final = "php-cgi"
 # What tells a program which language and time it is; all else of the server's environment has to be asked for.
-_PASSED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
+PASSED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
 
 @dataclass(slots=True)
 class Scripts:
     """How scripts are run. `interpreters`: `.ext=program`; `variables`: `NAME=value`, or `NAME` to pass one on;
     `user`: `user` or `user:group`; `among_files`: run what looks like a script below `--path`;
-    `session`: tell them of the visitor's."""
+    `session`: tell them of the visitor's; `more`: what a Gateway takes beyond or instead of all that."""
 
     interpreters: Sequence[str] = ()
     variables: Sequence[str] = ()
@@ -42,6 +41,7 @@ class Scripts:
     warm: bool = False
     among_files: bool = False
     session: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
     _gateway: Gateway | None = field(default=None, init=False, repr=False)
 
     @property
@@ -52,19 +52,27 @@ class Scripts:
 
             user, _, group = (self.user or "").partition(":")
             try:
-                self._gateway = Gateway(
-                    interpreters=self._known() | dict(map(_interpreter, self.interpreters)),
-                    environment=_environment(self.variables),
-                    user=user or None,
-                    group=group or None,
-                    timeout=self.timeout,
-                    processes=self.processes,
-                    warm=self.warm,
-                    session=self.session,
-                )
+                self._gateway = Gateway(**self._options(user or None, group or None))
             except ValueError as error:
                 raise ConfigProblem(str(error)) from error
         return self._gateway
+
+    def _options(self, user: str | None, group: str | None) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "interpreters": self._known() | dict(map(_interpreter, self.interpreters)),
+            "environment": _environment(self.variables),
+            "user": user,
+            "group": group,
+            "timeout": self.timeout,
+            "processes": self.processes,
+            "warm": self.warm,
+            "session": self.session,
+        }
+        # Of tables only the rows that are named are replaced.
+        return options | {
+            name: {**options[name], **value} if isinstance(options.get(name), dict) else value
+            for name, value in self.more.items()
+        }
 
     def _known(self) -> dict[str, str]:
         return {".php": _PHP} if self.among_files and shutil.which(_PHP) else {}
@@ -81,9 +89,7 @@ def scripts_at(path: str, scripts: Scripts, root: str | None = None) -> Resource
 
 
 def processors_of(scripts: Scripts) -> dict[str, Processor]:
-    """What runs or sends the scripts among files, by their extension; nothing unless that is wanted."""
-    if not scripts.among_files:
-        return {}
+    """What runs or sends the scripts among files, by their extension."""
     from container.resources.asis import send_as_is
     from container.resources.cgi import CGIProcessor
     from container.resources.script import script_processors
@@ -97,19 +103,16 @@ def processors_of(scripts: Scripts) -> dict[str, Processor]:
     }
 
 
-def mounts_of_root(directory: str, scripts: Scripts) -> list[tuple[Mount, Resource]]:
+def mounts_of_root(directory: str, scripts: Scripts) -> list[tuple[str, Resource]]:
     """What `--cgi DIR` runs scripts of: the directories in it that are for scripts by old custom."""
     found = [name for name in _BINS if os.path.isdir(os.path.join(directory, name))]
     if not found:
         hint = f"(did you mean --mount /cgi-bin=cgi:{directory}?)"
         raise ConfigProblem(f"expected cgi-bin or htbin in {directory!r}, got neither {hint}")
-    return [
-        (Mount(name, name, "--cgi"), scripts_at(os.path.join(directory, name), scripts, directory))
-        for name in found
-    ]
+    return [(name, scripts_at(os.path.join(directory, name), scripts, directory)) for name in found]
 
 
-def mount_of_bin(text: str, root: str | None, scripts: Scripts) -> tuple[Mount, Resource]:
+def mount_of_bin(text: str, root: str | None, scripts: Scripts) -> tuple[str, Resource]:
     """What `--cgi-bin /prefix` or `--cgi-bin /prefix=DIR` asks for."""
     prefix, equals, directory = text.partition("=")
     path = prefix[1:].removesuffix("/")
@@ -119,7 +122,7 @@ def mount_of_bin(text: str, root: str | None, scripts: Scripts) -> tuple[Mount, 
         if root is None:
             raise ConfigProblem(f"expected --path beside --cgi-bin {text}, got none (or say {text}=DIR)")
         directory = os.path.join(root, *path.split("/"))
-    return Mount(path, text, text), scripts_at(directory, scripts, root)
+    return path, scripts_at(directory, scripts, root)
 
 
 def _interpreter(text: str) -> tuple[str, str]:
@@ -130,7 +133,7 @@ def _interpreter(text: str) -> tuple[str, str]:
 
 
 def _environment(variables: Sequence[str]) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    environment = {name: os.environ[name] for name in PASSED if name in os.environ}
     for text in variables:
         name, equals, value = text.partition("=")
         if not name:

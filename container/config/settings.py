@@ -11,6 +11,7 @@ from container.message.websocket import DEFAULT_OPTIONS, WebSocketOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from container.config.mounts import Mount
     from container.message.encoding import Encoder
     from container.message.exchange import Exchange
     from container.message.fields import Pair
@@ -31,7 +32,9 @@ class Settings:
     `sessions` is the store of sessions around every site, as `make_store` takes it; `htpasswd` the file of those
     who may see any of them, `forward_auth` the URL of a server that knows them. `trusted_proxies` are the networks
     of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody. `healthz` and
-    `readyz` are paths answered in front of every site.
+    `readyz` are paths answered in front of every site; `limit_concurrency` is how many requests it answers at a
+    time, `root_path` what a proxy has cut off their paths. `ignore_ext`, `default_type` and `processors`, names of
+    classes by extension, are of directories of files.
     """
 
     threads: int = 8
@@ -57,12 +60,17 @@ class Settings:
     forward_auth: str | None = None
     healthz: str | None = None
     readyz: str | None = None
+    limit_concurrency: int | None = None
+    root_path: str | None = None
+    ignore_ext: tuple[str, ...] = ()
+    default_type: str | None = None
+    processors: Mapping[str, str] = field(default_factory=dict)
     scripts: Scripts = field(default_factory=Scripts)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be served, as the user spelt it: at most one of the first eight, and mounts before it."""
+    """What is to be served, as the user spelt it: at most one of the first nine, and mounts before it."""
 
     app: str | None = None
     wsgi: str | None = None
@@ -72,7 +80,7 @@ class Source:
     cgi: str | None = None
     script: str | None = None
     user_dirs: str | None = None
+    class_: str | None = None
     factory: bool = False
-    mounts: Sequence[str] = ()
+    mounts: Sequence[Mount] = ()
     cgi_bins: Sequence[str] = ()
-    vhosts: Sequence[str] = ()

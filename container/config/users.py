@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import UnixEndpoint
 from container.config.problems import ConfigProblem
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from container.tree.resource import Resource
 
 
-def user_directories(directory: str, settings: Settings) -> Resource:
+def user_directories(directory: str, settings: Settings, **options: Any) -> Resource:
     """The files of users, `directory` in their home directories, and the servers they run for themselves."""
     from container.resources.static import Files
     from container.resources.userdir import UserDirectory
 
     try:
         return UserDirectory(
-            lambda path: Files(path, index=settings.index), directory=directory, hand_over=_server_of
+            lambda path: Files(path, index=settings.index),
+            directory=directory,
+            hand_over=_server_of,
+            **options,
         )
     except ValueError as error:
         raise ConfigProblem(str(error)) from error

@@ -37,9 +37,12 @@ class Text:
     toml = "text"
     # How no value at all is spelt, where that can be said.
     none = ""
+    # Where several values may be a table in TOML: what joins its keys and values.
+    pair_joint = ""
 
-    def __init__(self, metavar: str = "TEXT", *, may_be_empty: bool = False) -> None:
+    def __init__(self, metavar: str = "TEXT", *, may_be_empty: bool = False, pair_joint: str = "") -> None:
         self.metavar = metavar
+        self.pair_joint = pair_joint
         self._may_be_empty = may_be_empty
 
     def parse(self, text: str, name: str) -> Any:
@@ -272,7 +275,7 @@ class HeaderField(Text):
     """A field of answers, `Name: value`; in TOML either that or a table of all of them."""
 
     def __init__(self) -> None:
-        super().__init__('"NAME: VALUE"')
+        super().__init__('"NAME: VALUE"', pair_joint=": ")
 
     def parse(self, text: str, name: str) -> Pair:
         field, colon, value = text.partition(":")
@@ -324,6 +327,33 @@ class Table(Text):
 
     def schema(self) -> Schema:
         return {"type": "object", "additionalProperties": self._value.schema()}
+
+
+class Either(Text):
+    """A value of one type or of another: the first that takes it."""
+
+    def __init__(self, *types: Text) -> None:
+        super().__init__("|".join(each.metavar for each in types))
+        self.types = types
+        self.toml = " or ".join(each.toml for each in types)
+
+    def parse(self, text: str, name: str) -> Any:
+        return self._first(lambda each: each.parse(text, name))
+
+    def load(self, value: object, name: str) -> Any:
+        return self._first(lambda each: each.load(value, name))
+
+    def _first(self, read: Callable[[Text], Any]) -> Any:
+        *before, last = self.types
+        for each in before:
+            try:
+                return read(each)
+            except ConfigProblem:
+                continue
+        return read(last)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [each.schema() for each in self.types]}
 
 
 class Several(Text):

@@ -91,6 +91,12 @@ class HostPattern:
         name = f"*.{self.name}" if self.is_wild else self.name
         return name if self.port is None else f"{name} {self.port}"
 
+    @property
+    def spelling(self) -> str:
+        """As the constructor takes it, in normal form."""
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{'*.' if self.is_wild else ''}{name}{'' if self.port is None else f':{self.port}'}"
+
 
 def lookups(name: str, port: int) -> Iterator[str]:
     """The keys that a host of this normal name may stand under, the nearest first: with its port before

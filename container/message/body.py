@@ -44,7 +44,7 @@ class Body:
 
     __slots__ = (
         "_chunks", "_dropped", "_file", "_memory", "_quota", "_taken",
-        "complete", "error", "held", "length", "received", "trailers",
+        "complete", "error", "held", "length", "limit", "received", "trailers",
     )  # fmt: skip
 
     def __init__(self, length: int | None = None, *, complete: bool = False) -> None:
@@ -52,6 +52,8 @@ class Body:
         self.complete = complete
         self.error: Exception | None = None
         self.trailers: Trailers = []
+        # Bytes that may come; None: as many as the framing lets through.
+        self.limit: int | None = None
         self.received = 0
         self.held = 0
         self._chunks: deque[bytes] = deque()
@@ -64,8 +66,11 @@ class Body:
     # What the framing does.
 
     def feed(self, data: bytes) -> None:
-        """More content. Raises ProtocolError(503) when it is spooled and the quota or the disk is used up."""
+        """More content. Raises ProtocolError(413) beyond `limit`, (503) when it is spooled and the quota or the disk
+        is used up."""
         self.received += len(data)
+        if self.limit is not None and self.received > self.limit:
+            raise ProtocolError(413, f"the content exceeds the limit of {self.limit} bytes")
         if self._dropped:
             return
         if self._quota is not None:

@@ -5,7 +5,7 @@ text of paths and queries UTF-8 with U+FFFD for what is not. Hot path: nothing i
 for. Answering is the exchange's work; finding the resource is `tree/traverse.py`'s, which moves `consumed`.
 """
 
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from types import coroutine
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
@@ -45,7 +45,7 @@ class Request:
 
     __slots__ = (
         "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
-        "memo", "method", "notes", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
+        "memo", "method", "notes", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user", "variables",
     )  # fmt: skip
 
     exchange: "Exchange"
@@ -76,6 +76,8 @@ class Request:
         self.notes: Notes | None = None
         # Who the client is, and how that was found out: ("mary", "Basic"). A guard says so by `set_user`.
         self.user: tuple[str, str] | None = None
+        # Further ones for programs that have an environ, said on the way down the tree.
+        self.variables: Mapping[str, str] | None = None
         # Set by Sessions on the way down the tree; whoever hands it on opens it (Session.open).
         self.attached_session: Session | None = None
         self.consumed = self.base = 0

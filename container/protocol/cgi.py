@@ -45,6 +45,8 @@ def head_variables(
     authorization: bool = False,
 ) -> Variables:
     """What follows from `base`, the head of a request and its scheme: nothing of what `client_variables` adds."""
+    if request.variables is not None:
+        base = {**base, **{name: native(value) for name, value in request.variables.items()}}
     variables: Variables = {**base, "GATEWAY_INTERFACE": "CGI/1.1", "SERVER_SOFTWARE": "container"}
     variables["REQUEST_METHOD"] = request.method
     variables["SERVER_PROTOCOL"] = f"HTTP/{request.http_version}"

@@ -80,6 +80,7 @@ class RateLimit(Wrapper):
             raise ValueError(
                 f"expected a rate above 0 and a burst of at least 1, got {rate} per {per} s and {burst}"
             )
+        self.rate, self.per, self.burst = rate, per, burst
         self._interval: Final = per / rate
         self._tolerance: Final = self._interval * (burst - 1)
         self._key = key

@@ -16,6 +16,8 @@ class Redirect(Resource):
     is_leaf = True
 
     def __init__(self, url: str, *, status: int = 302) -> None:
+        self.url = url
+        self.status = status
         self._response = Response.redirect(url, status)
 
     def render(self, request: Request) -> Response:

@@ -33,6 +33,7 @@ class Health(Wrapper):
         for path in (healthz, readyz):
             if path is not None and not path.startswith("/"):
                 raise ValueError(f"expected a path such as {DEFAULT_HEALTH_PATH}, got {path!r}")
+        self.healthz, self.readyz = healthz, readyz
         self.is_ready = True
         self._answers = {
             path.encode(): answer

@@ -25,6 +25,7 @@ from container.message.response import Response
 from container.tree.encoding import EncodingRules
 from container.tree.forwarded import Forwarded
 from container.tree.pages import error_page, traceback_page
+from container.tree.policies import add_missing
 from container.tree.resource import Answer, Resource
 from container.tree.traverse import resolve
 
@@ -336,10 +337,7 @@ class Site(Resource):
         raise HTTPError(501, "this server is no proxy")
 
     def _add_headers(self, status: int, headers: Headers) -> None:
-        there = headers.items()  # those of `refuse` have them already
-        for field in self.headers.items():
-            if field not in there:
-                headers.add(*field)
+        add_missing(self.headers, headers)  # those of `refuse` have them already
 
 
 async def _stop(resources: list[Resource]) -> None:

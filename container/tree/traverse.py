@@ -29,7 +29,7 @@ def resolve(resource: Resource, request: Request) -> Resource:
         if resource.is_transparent:
             entered = resource.enter(request)
             if not isinstance(entered, Resource):
-                return _Late(entered)
+                return Late(entered)
             resource = entered
             # It may have put something in front of the path, or another one behind.
             path = request.raw_path
@@ -53,7 +53,7 @@ def resolve(resource: Resource, request: Request) -> Resource:
             elif found is None:
                 raise HTTPError(404)
             elif isawaitable(found):
-                return _Late(found)
+                return Late(found)
             else:
                 raise TypeError(f"expected a Resource, None or an awaitable from child(), got {found!r}")
         request.consumed = at = stop
@@ -65,7 +65,7 @@ def render_below(resource: Resource, request: Request) -> "Answer | Awaitable[An
     return resolve(resource, request).render(request)
 
 
-class _Late(Resource):
+class Late(Resource):
     """Stands in for a child, or for what a transparent resource leads to, that has to be waited for."""
 
     def __init__(self, found: Awaitable[Resource | None]) -> None:
@@ -73,10 +73,14 @@ class _Late(Resource):
 
     async def render(self, request: Request) -> Answer:
         """Go on below the child."""
-        child = await self._found
-        if child is None:
-            raise HTTPError(404)
-        answer = resolve(child, request).render(request)
+        answer = (await self.arrive(request)).render(request)
         if isawaitable(answer):
             answer = await answer
         return answer
+
+    async def arrive(self, request: Request) -> Resource:
+        """Wait, and go on: what is found may have to be waited for again. Raises HTTPError(404)."""
+        child = await self._found
+        if child is None:
+            raise HTTPError(404)
+        return resolve(child, request)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import container
-from container.channel.endpoints import TCPEndpoint, UnixEndpoint
+from container.channel.endpoints import FDEndpoint, TCPEndpoint, UnixEndpoint
 from container.cli import main as cli
-from container.cli.options import COMMAND, texts_of
-from container.config.kinds import KINDS
-from container.config.layers import from_texts, merge
+from container.cli.options import command, texts_of
+from container.config.assemble import endpoints_of, is_exposed, settings_of
+from container.config.kinds.registry import KINDS
+from container.config.layers import Configuration, from_texts, merge
+from container.config.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,37 +176,37 @@ def test_version_and_help(here: Path) -> None:
         assert words in " ".join(shown.stdout.split())
 
 
-def parsed(*arguments: str) -> tuple[dict[str, object], dict[str, object]]:
-    context = COMMAND.make_context("container", list(arguments))
-    configuration = merge([from_texts(texts_of(context))])
-    return dict(configuration.values), dict(configuration.given)
+def parsed(*arguments: str) -> Configuration:
+    context = command("run").make_context("container", list(arguments))
+    return merge([from_texts(texts_of(context))])
 
 
 def test_addresses_that_were_given() -> None:
     def endpoints(*arguments: str) -> list[object]:
-        return list(cli.endpoints_of(parsed(*arguments)[1]))
+        return list(endpoints_of(parsed(*arguments)))
 
     assert endpoints() == []
     assert endpoints("--port=1") == [TCPEndpoint("127.0.0.1", 1)]
     assert endpoints("--host=0.0.0.0") == [TCPEndpoint("0.0.0.0", 8080)]
     assert endpoints("--host=[::1]", "--port=2") == [TCPEndpoint("::1", 2)]
-    assert endpoints("--port=3", "-b", "unix:x", "--bind=127.0.0.1:4") == [
-        UnixEndpoint("x"), TCPEndpoint("127.0.0.1", 4), TCPEndpoint("127.0.0.1", 3),
+    assert endpoints("--port=3", "-b", "unix:x", "--bind=127.0.0.1:4", "--uds=y", "--fd=5") == [
+        UnixEndpoint("x"), TCPEndpoint("127.0.0.1", 4), UnixEndpoint("y"), FDEndpoint(5),
+        TCPEndpoint("127.0.0.1", 3),
     ]  # fmt: skip
 
 
 def test_only_what_was_given_becomes_a_setting() -> None:
     def settings(*arguments: str) -> object:
-        return cli.settings_of(*parsed(*arguments), None)
+        return settings_of(parsed(*arguments), None)
 
-    assert settings() == cli.Settings()
-    assert settings("--max-body=off", "--limit-request-fields=9") == cli.Settings(
+    assert settings() == Settings()
+    assert settings("--max-body=off", "--limit-request-fields=9") == Settings(
         limits={"body": None, "fields": 9}
     )
-    assert settings("--limit-request-field-size=64K") == cli.Settings(
+    assert settings("--limit-request-field-size=64K") == Settings(
         limits={"field_size": 65536, "field_section": 65536 + 16384}
     )
-    assert settings("--keep-alive=5", "--request-timeout=1m", "--access-log") == cli.Settings(
+    assert settings("--keep-alive=5", "--request-timeout=1m", "--access-log") == Settings(
         timeouts={"keep_alive": 5.0}, request_timeout=60.0, override_log=True
     )
 
@@ -222,7 +224,7 @@ def test_only_what_was_given_becomes_a_setting() -> None:
     ],
 )
 def test_what_other_machines_can_reach(endpoint: TCPEndpoint | UnixEndpoint, exposed: bool) -> None:
-    assert cli.is_exposed(endpoint) is exposed
+    assert is_exposed(endpoint) is exposed
 
 
 def test_main_returns_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,13 +22,15 @@ from container import (
     WSGIResource,
 )
 from container.channel.endpoints import TCPEndpoint, UnixEndpoint
-from container.config import kinds as module
-from container.config.build import build, site_of
+from container.config.build import build
 from container.config.importer import ImportProblem
-from container.config.kinds import resource_of
+from container.config.kinds import registry as module
+from container.config.kinds.kind import Kind
+from container.config.kinds.registry import resource_of
 from container.config.mounts import parse_mounts
 from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
+from container.config.sites import site_of
 from container.config.tac import MODULE_NAME
 from container.config.welcome import Welcome
 from container.message.limits import Limits, Timeouts
@@ -138,7 +140,10 @@ def test_what_an_app_can_be() -> None:
         (Source(wsgi="hello:resource"), "expected a WSGI application, got WSGIResource from"),
         (Source(app="hello:Page"), r"""expected an instance, got class 'Page' .* \(add "\(\)"\?\)"""),
         (Source(app="hello:three"), r"got 'hello:three' with \(environ, start_response, more\)$"),
-        (Source(mounts=["/x=hello:shop"]), "expected something to mount, got an Application from"),
+        (
+            Source(mounts=parse_mounts(["/x=hello:shop"])),
+            "expected something to mount, got an Application from",
+        ),
         (Source(tac="empty.tac"), "expected empty.tac to serve a site or to have a service, got neither"),
         (Source(tac="option.tac"), r"expected only a site and addresses .*, got blacklog in option.tac"),
     ],
@@ -171,7 +176,7 @@ def test_given_addresses_replace_those_of_one_site() -> None:
 
 def test_mounts_need_one_site() -> None:
     with pytest.raises(ConfigProblem, match=r"expected one site to mount at, got 2 in two.tac"):
-        build(Source(tac="two.tac", mounts=["/x=path:public"]), Settings())
+        build(Source(tac="two.tac", mounts=parse_mounts(["/x=path:public"])), Settings())
 
 
 # Settings.
@@ -235,7 +240,7 @@ def test_mounts_nearer_to_the_root_come_first() -> None:
 
 
 def test_a_mount_below_a_mount() -> None:
-    source = Source(mounts=["/a/b=path:public", "/a=hello:application", "/c=redirect:/d"])
+    source = Source(mounts=parse_mounts(["/a/b=path:public", "/a=hello:application", "/c=redirect:/d"]))
     root = only_site(build(source, Settings())).root
     assert isinstance(root.children["a"], WSGIResource)
     assert isinstance(root.children["a"].children["b"], Files)
@@ -243,7 +248,7 @@ def test_a_mount_below_a_mount() -> None:
 
 
 def test_a_mount_at_the_root_is_the_root() -> None:
-    source = Source(mounts=["/=hello:resource", "/x=path:public"])
+    source = Source(mounts=parse_mounts(["/=hello:resource", "/x=path:public"]))
     site = only_site(build(source, Settings()))
     assert site.root is sys.modules["hello"].resource
     assert list(site.root.children) == ["x"]
@@ -254,7 +259,8 @@ def test_a_new_kind_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, text: str) -> None:
             self.text = text
 
-    monkeypatch.setitem(module.KINDS, "text", lambda argument, settings: Text(argument))
+    kind = Kind(name="text", metavar="TEXT", help="", make=lambda argument, settings, keys: Text(argument))
+    monkeypatch.setitem(module.KINDS, "text", kind)
     resource = resource_of("text:a:b", Settings())
     assert isinstance(resource, Text)
     assert resource.text == "a:b"

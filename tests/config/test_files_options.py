@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container.config.build import build
+from container.config.mounts import parse_mounts
 from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.testing import Client
@@ -34,14 +35,17 @@ def test_a_root_that_is_a_directory_lists_what_has_no_index(public: Path) -> Non
     """ST-14: `--path` asks for listings, a mount does not."""
     assert statuses(Source(path=str(public)), Settings(), "/", "/sub/") == [200, 200]
     assert statuses(Source(path=str(public)), Settings(listing=False), "/", "/sub/") == [404, 404]
-    assert statuses(Source(mounts=[f"/s=path:{public}"]), Settings(), "/s/", "/s/sub/") == [404, 404]
+    assert statuses(Source(mounts=parse_mounts([f"/s=path:{public}"])), Settings(), "/s/", "/s/sub/") == [
+        404,
+        404,
+    ]
 
 
 def test_an_index_is_of_every_directory(public: Path) -> None:
     """ST-13"""
     settings = Settings(listing=False, index=("nope", "home.htm"))
     assert statuses(Source(path=str(public)), settings, "/sub/") == [200]
-    assert statuses(Source(mounts=[f"/s=path:{public}"]), settings, "/s/sub/") == [200]
+    assert statuses(Source(mounts=parse_mounts([f"/s=path:{public}"])), settings, "/s/sub/") == [200]
     with pytest.raises(ConfigProblem, match="expected a list of file names as index"):
         build(Source(path=str(public)), Settings(index=("a/b",)))
 

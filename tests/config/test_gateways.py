@@ -9,9 +9,10 @@ import pytest
 
 from container.channel.endpoints import parse_endpoint
 from container.config.build import build
-from container.config.gateways import parse_hosts, parse_proxies
+from container.config.gateways import parse_proxies
 from container.config.importer import ImportProblem
-from container.config.kinds import resource_of
+from container.config.kinds.registry import resource_of
+from container.config.mounts import parse_mounts
 from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.resources.vhost import HostDirectory, VirtualHosts
@@ -37,8 +38,10 @@ def test_hosts_from_the_command_line(tmp_path: Path) -> None:
     pages(tmp_path, "a", "b", "rest", "static")
     source = Source(
         path=str(tmp_path / "rest"),
-        vhosts=[f"a.example=path:{tmp_path}/a", f"*.b.example:8443=path:{tmp_path}/b"],
-        mounts=[f"/static=path:{tmp_path}/static"],
+        mounts=parse_mounts(
+            [f"/static=path:{tmp_path}/static"],
+            [f"a.example=path:{tmp_path}/a", f"*.b.example:8443=path:{tmp_path}/b"],
+        ),
     )
     with Client(site_of(build(source, Settings()))) as client:
         for host, text in (("a.example", "a"), ("x.b.example:8443", "b"), ("x.b.example", "rest")):
@@ -49,7 +52,9 @@ def test_hosts_from_the_command_line(tmp_path: Path) -> None:
 
 def test_nothing_but_hosts(tmp_path: Path) -> None:
     pages(tmp_path, "a")
-    with Client(site_of(build(Source(vhosts=[f"a.example=path:{tmp_path}/a"]), Settings()))) as client:
+    with Client(
+        site_of(build(Source(mounts=parse_mounts([], [f"a.example=path:{tmp_path}/a"])), Settings()))
+    ) as client:
         assert client.get("/", headers={"Host": "a.example"}).text == "a"
         assert client.get("/", headers={"Host": "b.example"}).status == 421
 
@@ -59,14 +64,14 @@ def test_nothing_but_hosts(tmp_path: Path) -> None:
 )
 def test_what_is_no_virtual_host(hosts: list[str]) -> None:
     with pytest.raises(ConfigProblem, match="expected"):
-        parse_hosts(hosts)
+        parse_mounts([], hosts)
 
 
 def test_hosts_are_not_put_around_a_tac(tmp_path: Path) -> None:
     tac = tmp_path / "a.tac"
     tac.write_text("from container import *\napplication = Application('a')\napplication.serve(Resource())\n")
     with pytest.raises(ConfigProblem, match="inside"):
-        build(Source(tac=str(tac), vhosts=["a=redirect:/"]), Settings())
+        build(Source(tac=str(tac), mounts=parse_mounts([], ["a=redirect:/"])), Settings())
 
 
 def test_a_directory_of_hosts(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_a_directory_of_hosts(tmp_path: Path) -> None:
 
 def test_a_monster_can_be_mounted(tmp_path: Path) -> None:
     pages(tmp_path, "a")
-    source = Source(path=str(tmp_path / "a"), mounts=["/vhost=vhostmonster:192.0.2.0/24,unix"])
+    source = Source(path=str(tmp_path / "a"), mounts=parse_mounts(["/vhost=vhostmonster:192.0.2.0/24,unix"]))
     with Client(site_of(build(source, Settings())), client=("192.0.2.1", 1)) as client:
         assert client.get("/vhost/https/a.example/").text == "a"
     with pytest.raises(ConfigProblem, match="expected an address"):
@@ -148,15 +153,17 @@ def test_whose_word_counts(
 
 
 def test_without_proxies_nothing_is_spent() -> None:
-    site = site_of(build(Source(vhosts=["a=redirect:/"]), Settings()))
+    site = site_of(build(Source(mounts=parse_mounts([], ["a=redirect:/"])), Settings()))
     assert isinstance(site.root, VirtualHosts)
-    behind = site_of(build(Source(vhosts=["a=redirect:/"]), Settings(trusted_proxies=("*",))))
+    behind = site_of(
+        build(Source(mounts=parse_mounts([], ["a=redirect:/"])), Settings(trusted_proxies=("*",)))
+    )
     assert isinstance(behind.root, Forwarded)
 
 
 def test_a_host_that_cannot_be_imported() -> None:
     with pytest.raises((ImportProblem, ConfigProblem)):
-        build(Source(vhosts=["a=nowhere.to:be_found"]), Settings())
+        build(Source(mounts=parse_mounts([], ["a=nowhere.to:be_found"])), Settings())
 
 
 TECHNIQUES = {

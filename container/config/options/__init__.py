@@ -16,9 +16,10 @@ from container.config.options.logs import LOGS
 from container.config.options.option import Option, Section
 from container.config.options.process import PROCESS, WORKERS
 from container.config.options.requests import REQUESTS
+from container.config.options.sources import CONFIGURATION
 
 SECTIONS: Final = (
-    CONTENT, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS, LOGS, PROCESS, WORKERS,
+    CONTENT, CONFIGURATION, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS, LOGS, PROCESS, WORKERS,
     DEVELOPMENT,
 )  # fmt: skip
 # By the name of the value.

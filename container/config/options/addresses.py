@@ -6,13 +6,17 @@ import ssl
 from typing import Final
 
 from container.channel.certificates import parse_minimum
-from container.channel.endpoints import Endpoint, parse_endpoint
+from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, parse_endpoint
 from container.config.options.option import Section, option, switch
 from container.config.values import Choice, Number, Spelt, Text
 from container.service.server import DEFAULT_ADDRESS
 
 DEFAULT_HOST, _, _port = DEFAULT_ADDRESS.partition(":")
 DEFAULT_PORT: Final = int(_port)
+# Set by platforms that run programs for others.
+PLATFORM_PORT: Final = "PORT"
+# As of Twisted.
+DEFAULT_CERTIFICATE: Final = "server.pem"
 
 
 def _endpoint(text: str, name: str) -> Endpoint:
@@ -39,9 +43,17 @@ ADDRESSES: Final = Section(
             "unix:/run/app.sock:mode=660, tls:443:cert=FILE:key=FILE, systemd:NAME, fd:3 or haproxy:ADDRESS. "
             "A port alone means every interface. Repeatable.",
         ),
+        option("--uds", type=Text("PATH"), help="Listen on a UNIX socket."),
+        option("--fd", type=Number(0, 1_000_000), help="Serve a socket that was opened by whoever started this."),
+        option(
+            "--https", type=Number(0, 65535),
+            help="Listen on this port by TLS, with --ssl-certfile or server.pem; the other addresses stay plain.",
+        ),
+        option("--backlog", type=Number(1, 65535), default=DEFAULT_BACKLOG, help="Connections that may wait."),
+        switch("--proxy-protocol", help="Expect a PROXY header first on every connection, as of HAProxy."),
         option("--host", type=Text("HOST"), default=DEFAULT_HOST, help="Listen on this address."),
         option(
-            "--port", type=Number(0, 65535), default=DEFAULT_PORT,
+            "--port", type=Number(0, 65535), default=DEFAULT_PORT, variables=(PLATFORM_PORT,),
             help="Listen on this port; 0 lets the system choose.",
         ),
         switch(
@@ -56,11 +68,11 @@ TLS: Final = Section(
     "TLS",
     (
         option(
-            "--ssl-certfile", "--tls-cert", "--certfile", type=Text("FILE"),
+            "--ssl-certfile", "--tls-cert", "--certfile", "--certificate", type=Text("FILE"),
             help="Speak TLS at every address: the certificate, with its chain, as PEM.",
         ),
         option(
-            "--ssl-keyfile", "--tls-key", "--keyfile", type=Text("FILE"),
+            "--ssl-keyfile", "--tls-key", "--keyfile", "--privkey", "-k", type=Text("FILE"),
             help="Its key, unless it is in the same file.",
         ),
         option(

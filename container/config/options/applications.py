@@ -6,7 +6,7 @@ from typing import Final
 
 from container.config.options.option import Section, option, switch
 from container.config.settings import Settings
-from container.config.values import Choice, Duration, Number, Size
+from container.config.values import Choice, Duration, Number, Size, Text
 
 _settings = Settings()
 _websocket = _settings.websocket
@@ -15,16 +15,28 @@ APPLICATIONS: Final = Section(
     "Applications",
     (
         option(
-            "--threads", type=Number(0, 10_000), default=_settings.threads,
+            "--threads", "--blocking-threads", type=Number(0, 10_000), default=_settings.threads,
             help="Threads of each WSGI application named here; 0 runs them on the event loop.",
         ),
         option(
-            "--queue-limit", type=Number(1, 10_000_000), default=_settings.queue_limit,
+            "--queue-limit", "--limit-queue", type=Number(1, 10_000_000), default=_settings.queue_limit,
             help="Requests that may wait for a thread; more are answered 503.",
         ),
         option(
             "--request-timeout", type=Duration(off=True),
             help="How long an application may take, else 504. Durations: 30, 500ms, 5m.",
+        ),
+        option(
+            "--root-path", type=Text("PATH"),
+            help="What a proxy in front has cut off the path, such as /shop: it is in all paths and URLs again.",
+        ),
+        option(
+            "--env", "-e", many=True, type=Text("NAME=VALUE", pair_joint="="),
+            help="Set a variable of the environment before anything is loaded. Repeatable.",
+        ),
+        option(
+            "--app-dir", "--pythonpath", type=Text("DIR"),
+            help="Search this directory for modules first, instead of the one we are in.",
         ),
         option(
             "--lifespan", type=Choice(("auto", "on", "off")), default=_settings.lifespan,

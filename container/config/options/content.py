@@ -15,6 +15,7 @@ _NAME: Final = Text("NAME")
 CONTENT: Final = Section(
     "What is served",
     (
+        option("--app", type=_NAME, help="The same as APP.", hidden=True),
         option("--wsgi", type=_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
         option("--asgi", type=_NAME, help="Serve an ASGI application."),
         switch("--factory", help="APP, --wsgi or --asgi names a function that returns the application."),
@@ -29,12 +30,19 @@ CONTENT: Final = Section(
         ),
         switch("--user-dirs", help="Serve ~/public_html of every user of this machine at /~user/ and /user/."),
         option(
-            "--mount", key="mounts", many=True, type=Text("/PREFIX=KIND:ARG"),
+            "--class", type=_NAME, help="Serve an instance of a class of resources: package.module.name.",
+        ),
+        option(
+            "--mount", many=True, type=Text("/PREFIX=KIND:ARG"), table="[[mount]]",
             help="Mount a further thing, in front of the root. KIND is one of {kinds}; what a module:name without a "
             "KIND leads to is found out. Repeatable.",
         ),
         option(
-            "--vhost", key="vhosts", many=True, type=Text("NAME=KIND:ARG"),
+            "--mount-option", many=True, type=Text("/PREFIX:KEY=VALUE"), table="a key of [[mount]]",
+            help="A key of a mount, such as /api:threads=4; docs/reference.md has those of every kind. Repeatable.",
+        ),
+        option(
+            "--vhost", many=True, type=Text("NAME=KIND:ARG"), table="[[mount]] with host",
             help="Serve a thing of its own for a host, such as a.example=path:a, *.b.example=b:app or "
             "c.example:8443=c:app; the rest is for all other hosts, without any they are answered 421. Repeatable.",
         ),
@@ -45,10 +53,20 @@ FILES: Final = Section(
     "Files",
     (
         option(
-            "--index", many=True, type=Text("NAME"), default=_settings.index,
+            "--index", "-i", many=True, type=Text("NAME"), default=_settings.index,
             help="What to answer for a directory instead of a listing; the first that is there. Repeatable.",
         ),
         switch("--listing", default=True, help="Show directories of --path that have no index."),
+        option(
+            "--ignore-ext", many=True, type=Text("EXT"),
+            help="An extension that URLs may leave out, tried in this order; * for any. Repeatable.",
+        ),
+        switch("--allow-ignore-ext", help="Any extension may be left out."),
+        option("--mime-type", type=Text("TYPE"), help="The media type of files whose extension says nothing."),
+        option(
+            "--processor", many=True, type=Text(".EXT=NAME", pair_joint="="),
+            help="What makes resources of the files of an extension: a class or function. Repeatable.",
+        ),
         switch(
             "--scripts", help="Run .cgi, .php, .rpy and .epy scripts below --path, and send .asis files as they are."
         ),
@@ -67,11 +85,11 @@ SCRIPTS: Final = Section(
             help="Run the CGI scripts of a directory, of the same name below that of --path unless given. Repeatable.",
         ),
         option(
-            "--cgi-interpreter", many=True, type=Text(".EXT=PROGRAM"),
+            "--cgi-interpreter", many=True, type=Text(".EXT=PROGRAM", pair_joint="="),
             help="What runs scripts of an extension, such as .php=php-cgi. Repeatable.",
         ),
         option(
-            "--cgi-env", many=True, type=Text("NAME[=VALUE]"),
+            "--cgi-env", many=True, type=Text("NAME[=VALUE]", pair_joint="="),
             help="A variable for CGI scripts, or one of this environment to pass on. Repeatable.",
         ),
         option(

@@ -26,12 +26,6 @@ def _prefix(text: str, name: str) -> str:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _refuse(text: str, name: str) -> str:
-    raise ValueError(
-        f"expected --log-file for the log of the server or --access-log-file for that of requests, got {name}"
-    )
-
-
 def _format(text: str, name: str) -> str:
     try:
         make_formatter(text)
@@ -86,7 +80,6 @@ LOGS: Final = Section(
             help="What lines in syslog and the journal begin with.",
         ),
         switch("--journal", help="Log to the journal of systemd, with the fields of each record."),
-        option("--logfile", "-l", type=Spelt("FILE", _refuse), hidden=True, help="Two logs go by this name elsewhere."),
         option(
             "--log-level", type=Choice(LEVELS, "LEVEL"), default="info",
             help=f"How much to log to standard error: {', '.join(LEVELS)}.",

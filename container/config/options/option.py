@@ -24,9 +24,9 @@ class Option:
     `spellings`: on the command line, the canonical long one first. `negative`: what switches it off. `default`: the
     value without it, None for none. `many`: it may be given several times, and its value is a tuple.
     `variables`: names in the environment besides `CONTAINER_…`, in the order they count. `key`: its name in
-    TOML, that of the long spelling unless said otherwise. `only_here`: it is for the command line alone, such
-    as the name of the file itself. `argument`: what says the same in a `.tac` file. `hidden`: taken for those
-    who know it from elsewhere, not told of in `--help`.
+    TOML, that of the long spelling unless said otherwise. `only_here`: it is for the command line alone, such as the
+    name of the file itself. `table`: what says it in a file, where that is no key at the top. `hidden`: taken for
+    those who know it from elsewhere, not told of in `--help`.
     """
 
     spellings: tuple[str, ...]
@@ -38,7 +38,7 @@ class Option:
     variables: tuple[str, ...] = ()
     key: str = ""
     only_here: bool = False
-    argument: str = ""
+    table: str = ""
     hidden: bool = False
 
     @property

@@ -29,14 +29,15 @@ PROCESS: Final = Section(
             help="Which rights new files do not have, such as 027.",
         ),
         option("--chroot", type=Text("DIR"), help="Shut the process into a directory once everything is loaded."),
-        option("--chdir", type=Text("DIR"), help="Change to a directory before anything is loaded."),
+        option("--chdir", "--working-dir", type=Text("DIR"), help="Change to a directory before anything is loaded."),
         option(
             "--rundir", "-d", type=Text("DIR"),
             help="Change to a directory once everything is loaded, after --chroot.",
         ),
         option("--pidfile", "-p", "--pid", type=Text("FILE"), help="Write the process id here; removed at the end."),
         option(
-            "--graceful-timeout", type=Duration(), default=GRACEFUL_TIMEOUT_S,
+            "--graceful-timeout", "--timeout-graceful-shutdown", "--shutdown-timeout", type=Duration(),
+            default=GRACEFUL_TIMEOUT_S,
             help="How long requests in flight may take after the signal to stop.",
         ),
         option(
@@ -57,22 +58,29 @@ WORKERS: Final = Section(
             help="How many processes serve.",
         ),
         option(
-            "--max-requests", type=Number(0, 1_000_000_000), default=0,
+            "--max-requests", "--limit-max-requests", type=Number(0, 1_000_000_000), default=0,
             help="Replace a worker after so many requests; 0: never.",
         ),
         option(
-            "--max-requests-jitter", type=Number(0, 1_000_000_000), default=0,
+            "--max-requests-jitter", "--limit-max-requests-jitter", type=Number(0, 1_000_000_000), default=0,
             help="Up to so many more, so that workers are not replaced at one time.",
         ),
-        option("--max-worker-lifetime", type=Duration(off=True), help="Replace a worker after so long."),
-        option("--max-worker-rss", type=Size(off=True), help="Replace a worker that uses so much memory."),
         option(
-            "--timeout", "-t", type=Number(0, 86_400), default=30,
+            "--max-worker-lifetime", "--max-lifetime", "--workers-lifetime", type=Duration(off=True),
+            help="Replace a worker after so long.",
+        ),
+        option(
+            "--max-worker-rss", "--max-rss", "--workers-max-rss", type=Size(off=True),
+            help="Replace a worker that uses so much memory.",
+        ),
+        option(
+            "--timeout", "-t", "--worker-timeout", type=Number(0, 86_400), default=30,
             help="Kill a worker whose event loop is blocked for so many seconds; 0: never. See --request-timeout.",
         ),
         switch("--daemon", "-D", help="Go into the background; the exit code tells whether it serves."),
         option(
-            "--proc-name", type=_NAME, default="container", help="The name in lists of processes (needs setproctitle).",
+            "--proc-name", "--name", "--process-name", type=_NAME, default="container",
+            help="The name in lists of processes (needs setproctitle).",
         ),
     ),
 )  # fmt: skip

@@ -29,7 +29,7 @@ REQUESTS: Final = Section(
             help="The most header fields, else 431.",
         ),
         option(
-            "--limit-request-field-size", type=_LINE, default=_limits.field_size,
+            "--limit-request-field-size", "--limit-request-field_size", type=_LINE, default=_limits.field_size,
             help="The longest header field, else 431.",
         ),
         option(
@@ -39,6 +39,10 @@ REQUESTS: Final = Section(
         option(
             "--keep-alive", "--timeout-keep-alive", type=Duration(), default=_timeouts.keep_alive,
             help="How long an idle connection is kept.",
+        ),
+        option(
+            "--limit-concurrency", "--worker-connections", type=Number(1, 10_000_000),
+            help="Requests of a site at a time; more are answered 503.",
         ),
         option(
             "--forwarded-allow-ips", "--trusted-proxy", variables=("FORWARDED_ALLOW_IPS",),

@@ -62,13 +62,14 @@ class ASGIResource(Resource):
         self.required = required
         self.root_path = root_path
         self.request_timeout = request_timeout
+        self.lifespan = lifespan
         self.draining = False
         self._lifespan = Lifespan(app, _name_of(app), lifespan)
         self._available = True
         self._context = copy_context()
         # The loop keeps only weak references to tasks.
         self._calls: set[HTTPCall] = set()
-        self._websocket = websocket or DEFAULT_OPTIONS
+        self.websocket = websocket or DEFAULT_OPTIONS
         self._sockets = WebSocketTasks()
 
     @property
@@ -85,7 +86,7 @@ class ASGIResource(Resource):
             scope["session"] = session_scope(request)
         # A head that asks for an upgrade is never remembered, so those that are need no look.
         if request.memo is None and wants_websocket(request):
-            return self._sockets.serve(self.app, websocket_scope(scope), exchange, self._websocket)
+            return self._sockets.serve(self.app, websocket_scope(scope), exchange, self.websocket)
         call = HTTPCall(self, exchange, scope)
         loop = asyncio.get_running_loop()
         self._calls.add(call)

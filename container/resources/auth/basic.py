@@ -58,6 +58,7 @@ class BasicAuth(Guard):
         slow_down: SlowDown | bool | None = True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        self.htpasswd = None if htpasswd is None else os.fspath(htpasswd)
         passwords = Passwords(
             users=users, htpasswd=htpasswd, verify=verify, remember=remember,
             slow_down=made(slow_down, clock), clock=clock,

@@ -103,6 +103,11 @@ class Gateway:
     ) -> None:
         if processes < 1 or queue_limit < 0:
             raise ValueError(f"expected at least 1 process, got {processes} and a queue of {queue_limit}")
+        self.made_with: dict[str, object] = {
+            "interpreters": interpreters or {}, "environment": environment or {}, "authorization": authorization,
+            "session": session, "query_arguments": query_arguments, "timeout": timeout, "deadline": deadline,
+            "processes": processes, "queue_limit": queue_limit, "user": user, "group": group, "warm": warm,
+        }  # fmt: skip
         variables = {"PATH": DEFAULT_PATH, **(environment or {})}
         for name, value in variables.items():
             if not name or "=" in name or "\0" in name + value:

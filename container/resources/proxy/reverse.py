@@ -87,6 +87,11 @@ class ReverseProxy(Resource):
         encode_fields([("Host", host), ("Via", via or "")])  # an illegal value is an error now
         if tunnel_timeout <= 0:
             raise ValueError(f"expected a tunnel_timeout above 0, got {tunnel_timeout!r}")
+        self.made_with: dict[str, object] = {
+            "host": host, "forwarding": forwarding, "trust_forwarding": trust_forwarding, "via": via,
+            "rewrite": rewrite, "tunnel_timeout": tunnel_timeout, "balance": balance, "max_fails": max_fails,
+            "cool_down": cool_down, "slow_start": slow_start, "health": health,
+        }  # fmt: skip
         self.upstreams = tuple(Upstream(each) if isinstance(each, str) else each for each in upstreams)
         self.timeouts = timeouts or ClientTimeouts()
         self.tunnel_timeout = tunnel_timeout

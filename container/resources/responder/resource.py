@@ -57,6 +57,11 @@ class _Responder(Resource):
     ) -> None:
         if connections < 1:
             raise ValueError(f"expected at least one connection, got {connections}")
+        self.address = address
+        self.made_with: dict[str, object] = {
+            "variables": variables or {}, "session": session, "connections": connections,
+            "queue_limit": queue_limit, "timeout": timeout, "connect_timeout": connect_timeout,
+        }  # fmt: skip
         self.base = dict(variables or {})
         self.file = b""
         self.key: object = self  # whose variables are remembered
@@ -186,6 +191,7 @@ class FastCGIResource(_Responder):
             timeout=timeout,
             connect_timeout=connect_timeout,
         )
+        self.made_with["script"] = None if script is None else os.fspath(script)
         if script is not None:
             self.base = script_variables(script, os.path.dirname(os.path.abspath(script))) | self.base
 

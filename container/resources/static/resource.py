@@ -105,6 +105,12 @@ class Files(Resource):
             raise ValueError(f"expected a list of extensions as ignore_ext, got {ignore_ext!r}")
         if links not in _LINKS:
             raise ValueError(f"expected links to be one of {', '.join(_LINKS)}, got {links!r}")
+        self.made_with: dict[str, object] = {
+            "index": tuple(index), "listing": listing, "types": types or {}, "default_type": default_type,
+            "ignore_ext": tuple(ignore_ext), "precompressed": precompressed, "cache_control": cache_control,
+            "immutable": immutable, "fallback": fallback, "dotfiles": dotfiles, "links": links,
+            "cache_bytes": cache_bytes, "processors": processors or {},
+        }  # fmt: skip
         self.path = os.path.abspath(path)
         self.paths = [self.path, *map(os.path.abspath, under)]
         # What processed files of this tree share.

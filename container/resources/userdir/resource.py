@@ -68,8 +68,11 @@ class UserDirectory(Resource):
             _check_template(template)
         if start is not None and hand_over is None:
             raise ValueError("expected hand_over besides start: nothing would be handed to what is started")
+        self.made_with: dict[str, object] = {
+            "min_uid": min_uid, "allow": allow, "deny": tuple(deny), "listing": listing
+        }  # fmt: skip
+        self.directory = directory
         self._files = files
-        self._directory = directory
         self._socket = socket
         self._listing = listing
         self._hand_over = hand_over
@@ -129,7 +132,7 @@ class UserDirectory(Resource):
     # Where things are.
 
     def directory_of(self, account: Account) -> str:
-        return _place_of(self._directory, account)
+        return _place_of(self.directory, account)
 
     def socket_of(self, account: Account) -> str:
         return _place_of(self._socket, account)
@@ -154,12 +157,12 @@ class _Listing(Resource):
     """A list of who is there. Looking for all of them takes time: in a thread."""
 
     def __init__(self, directory: UserDirectory) -> None:
-        self._directory = directory
+        self.directory = directory
 
     async def get(self, request: Request) -> Response:
         from asyncio import to_thread
 
-        entries = await to_thread(self._directory.entries)
+        entries = await to_thread(self.directory.entries)
         items = "\n".join(
             f'<li><a href="./{quote(link)}">{escape(account.real_name)} ({kind})</a></li>'
             for account, kind, link in entries

@@ -48,6 +48,8 @@ def make_environ(request: Request, base: Environ, owner: object) -> Environ:
         if memo is not None:
             # With all that will be set later: a copy in which nothing new comes up need not grow.
             memo[owner] = _Template(request, environ | _TO_COME)
+    if request.variables is not None:
+        environ.update((name, native(value)) for name, value in request.variables.items())
     user = request.user
     if user is not None:
         environ["REMOTE_USER"] = native(user[0])

@@ -70,6 +70,16 @@ class WSGIResource(Resource):
         self._lazy_limit = max(1, self.pool.threads // 4)
         self._lazy = 0
 
+    @property
+    def threads(self) -> int:
+        """How many requests run at a time; 0 on the loop."""
+        return 0 if self.inline else self.pool.threads
+
+    @property
+    def request_timeout(self) -> float | None:
+        """How long the application may take, in seconds."""
+        return self.deadlines.timeout
+
     def many_processes(self) -> None:
         """Other processes serve the same application: it is told so."""
         self.base["wsgi.multiprocess"] = True

@@ -1,0 +1,84 @@
+"""Commands that look at a configuration without serving it: check, print, routes, inspect, schema."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from container.channel.endpoints import ListenError, prepare_endpoint
+from container.config.describe import config_of
+from container.config.explain import explain
+from container.config.problems import ConfigProblem
+from container.config.routes import routes
+from container.config.schema import make_schema
+from container.service.logs import complain, say
+from container.service.loop import EXIT_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from container.config.gather import Gathered
+    from container.service.application import Application
+
+
+def _tell(text: str) -> None:
+    try:
+        print(text)
+    except BrokenPipeError:  # who reads it has read enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # the end of the process closes it
+
+
+def _check(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    """All is loaded by now but for the certificates."""
+    try:
+        for binding in application.bindings:
+            for endpoint in binding.endpoints:
+                prepare_endpoint(endpoint)
+    except ListenError as error:
+        complain(str(error))
+        return EXIT_ERROR
+    say(f"container: {gathered.file or 'the configuration'} is fine")
+    return 0
+
+
+def _print(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    _tell(config_of(application, gathered.configuration).removesuffix("\n"))
+    return 0
+
+
+def _routes(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    _tell("\n".join(routes(application)))
+    return 0
+
+
+def _inspect(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    if not application.bindings:
+        raise ConfigProblem("expected a site to ask, got none")
+    headers = [_header(text) for text in extra["request_header"]]
+    steps = explain(application.bindings[0].site, extra["url"], method=extra["method"], headers=headers)
+    _tell("\n".join(asyncio.run(steps)))
+    return 0
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ConfigProblem(f'expected "Name: value" for --request-header, got {text!r}')
+    return name.strip(), value.strip()
+
+
+def _schema(gathered: Gathered | None, application: Application | None, extra: Mapping[str, Any]) -> int:
+    _tell(json.dumps(make_schema(), indent=2))
+    return 0
+
+
+LOOKING: Final[dict[str, Callable[..., int]]] = {
+    "check": _check,
+    "print": _print,
+    "routes": _routes,
+    "inspect": _inspect,
+    "schema": _schema,
+}

@@ -1,0 +1,220 @@
+"""Configuration in a file: `container.toml`, or `[tool.container]` of a pyproject.toml.
+
+Keys at the top are the long options of the command line; each `[[mount]]` is a place in the tree, with `path` and
+perhaps `host`, one key that names its kind, and keys of that kind and of policies. Here: from the file to a layer
+of values and to mounts, with the file and the line in front of everything that is said against them. Not here:
+what keys of mounts mean (build.py).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from container.config.kinds.registry import KINDS, plugin_names
+from container.config.layers import Layer
+from container.config.lines import Lines
+from container.config.mounts import Mount, Place, Said, parse_host, parse_place
+from container.config.options import OPTIONS
+from container.config.problems import ConfigProblem, nearest_name
+from container.config.values import mismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from container.config.options import Option
+
+FILE: Final = "container.toml"
+PROJECT: Final = "pyproject.toml"
+_TABLE: Final = ("tool", "container")
+_MOUNT: Final = "mount"
+# What a mount has besides its kind, keys and policies. `app`: the kind is found out; `object`: only Python has it.
+_PLACE: Final = ("path", "host")
+APP: Final = "app"
+OBJECT: Final = "object"
+
+BY_NAME: Final[dict[str, Option]] = {option.name: option for option in OPTIONS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file says: the values of options, and mounts."""
+
+    path: str
+    layer: Layer
+    mounts: list[Mount]
+
+
+def find_file() -> str | None:
+    """The file that holds for this directory, if there is one."""
+    if os.path.isfile(FILE):
+        return FILE
+    if os.path.isfile(PROJECT):
+        with open(PROJECT, "rb") as file:
+            # Somebody else's file: what is wrong with it is theirs to find unless it speaks of us.
+            text = file.read()
+        if b"tool.container" in text:
+            return PROJECT
+    return None
+
+
+def read_file(path: str) -> File:
+    """Read it; ConfigProblem names the file and the line."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode()
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigProblem(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigProblem(f"{path}: expected UTF-8, got byte 0x{error.object[error.start]:02x}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigProblem(_syntax(path, str(error), text)) from error
+    prefix = ""
+    if os.path.basename(path) == PROJECT:
+        prefix = ".".join(_TABLE)
+        table = _inner(table, path)
+    return _Reader(path, Lines(text), prefix).read(table)
+
+
+def _inner(table: dict[str, Any], path: str) -> dict[str, Any]:
+    for name in _TABLE:
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise ConfigProblem(f"{path}: expected a table [{'.'.join(_TABLE)}], got {table!r}")
+    return table
+
+
+def _syntax(path: str, message: str, text: str) -> str:
+    what, _, where = message.partition(" (at ")
+    line = where.removeprefix("line ").partition(",")[0]
+    if not line.isdigit():
+        line = str(text.rstrip().count("\n") + 1)  # at the end of the document
+    return f"{path}:{line}: expected TOML, got an error: {what[:1].lower()}{what[1:]}"
+
+
+class _Reader:
+    def __init__(self, path: str, lines: Lines, prefix: str) -> None:
+        self._path = path
+        self._lines = lines
+        self._prefix = prefix
+
+    def read(self, table: dict[str, Any]) -> File:
+        values: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        mounts: list[Mount] = []
+        for key, value in table.items():
+            if key == _MOUNT:
+                mounts = self._mounts(value)
+                continue
+            origin = self._origin("", key)
+            option = BY_NAME.get(key)
+            if option is None or option.only_here or option.table:
+                raise ConfigProblem(f"{origin}{_unknown(key)}")
+            values[option.field] = self._located(origin, partial(load_value, option, value, key))
+            names[option.field] = f"{origin}{key}"
+        return File(self._path, Layer(values, names), mounts)
+
+    def _mounts(self, tables: object) -> list[Mount]:
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+            raise ConfigProblem(
+                f"{self._origin('', _MOUNT)}expected tables [[mount]] for mount, got {tables!r}"
+            )
+        return [self._mount(number, each) for number, each in enumerate(tables, 1)]
+
+    def _mount(self, number: int, table: dict[str, Any]) -> Mount:
+        name = f"{_MOUNT}[{number}]"
+        origin = self._origin(name)
+        kinds = [key for key in table if key in KINDS or key in plugin_names() or key in (APP, OBJECT)]
+        kinds = [key for key in kinds if key not in _PLACE]
+        if len(kinds) != 1:
+            got = " and ".join(kinds) or "none"
+            hint = "" if kinds else _kind_hint(table)
+            raise ConfigProblem(
+                f"{origin}expected one kind, such as wsgi or files, in {name}, got {got}{hint}"
+            )
+        (kind,) = kinds
+        place = self._located(origin, partial(_place, table, name))
+        if kind == OBJECT:
+            raise ConfigProblem(
+                f"{origin}expected what can be made of a file in {name}, got an object that only Python has"
+            )
+        argument = _argument(table[kind], kind)
+        if argument is None:
+            where = self._origin(name, kind)
+            raise ConfigProblem(f"{where}{mismatch('text', f'{name}.{kind}', table[kind])}")
+        keys = {
+            key: Said(value, f"{name}.{key}", is_text=False)
+            for key, value in table.items()
+            if key not in (*_PLACE, kind)
+        }
+        spec = argument if kind == APP else f"{kind}:{argument}"
+        origins = {key: self._origin(name, key) for key in keys}
+        return Mount(place, spec, name, keys, origin, origins)
+
+    def _origin(self, table: str, key: str = "") -> str:
+        inside = ".".join(each for each in (self._prefix, table) if each)
+        line = self._lines.of(inside, key) if inside or key else None
+        line = line or self._lines.of(inside)
+        return f"{self._path}:{line}: " if line else f"{self._path}: "
+
+    def _located(self, origin: str, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except ConfigProblem as problem:
+            raise ConfigProblem(f"{origin}{problem}") from problem
+
+
+def load_value(option: Option, value: object, name: str) -> Any:
+    """The value of an option for what stands in TOML."""
+    if not option.many:
+        return option.type.load(value, name)
+    if isinstance(value, dict) and option.type.pair_joint:
+        value = [
+            f"{key}{option.type.pair_joint}{each}"
+            for key, values in value.items()
+            for each in (values if isinstance(values, list) else [values])
+        ]
+    if not isinstance(value, list):
+        return (option.type.load(value, name),)
+    return tuple(option.type.load(each, f"{name}[{number}]") for number, each in enumerate(value, 1))
+
+
+def _place(table: Mapping[str, Any], name: str) -> Place:
+    for key in _PLACE:
+        if key in table and not isinstance(table[key], str):
+            raise mismatch("text", f"{name}.{key}", table[key])
+    path, host = table.get("path", "/" if "host" in table else None), table.get("host")
+    if path is None:
+        raise ConfigProblem(f'expected path = "/prefix" in {name}, got none')
+    if not path.startswith("/") or path.startswith("//"):
+        raise ConfigProblem(f'expected "/prefix" for {name}.path, got {path!r}')
+    place = parse_place(path, path)
+    return place if host is None else Place(parse_host(host, host), place.path)
+
+
+def _argument(value: object, kind: str) -> str | None:
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    return value if isinstance(value, str) else None
+
+
+def _unknown(key: str) -> str:
+    dashed = key.replace("_", "-")
+    if key not in BY_NAME and dashed in BY_NAME:
+        return f'expected a known option, got "{key}" (did you mean "{dashed}"?)'
+    if key in BY_NAME and BY_NAME[key].table:
+        return f'expected a known option, got "{key}": in a file that is {BY_NAME[key].table}'
+    if key in BY_NAME:
+        return f'expected an option of files, got "{key}": it is for the command line only'
+    known = [name for name, option in BY_NAME.items() if not (option.only_here or option.table)]
+    return f'expected a known option, got "{key}"{nearest_name(key, [*known, _MOUNT])}'
+
+
+def _kind_hint(table: Mapping[str, Any]) -> str:
+    known = [*KINDS, *plugin_names(), APP]
+    hints = (nearest_name(key, known) for key in table if key not in _PLACE)
+    return next((hint for hint in hints if hint), "")

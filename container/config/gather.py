@@ -1,0 +1,70 @@
+"""All that was said, from everywhere: the command line, files of variables, the environment, a configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from container.config.environment import Environment, adopt, read_env_file
+from container.config.file import File, find_file, read_file
+from container.config.layers import Configuration, from_texts, merge
+from container.config.mounts import Mount, collect, overlay, parse_mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from container.config.layers import Layer
+
+# Who names a root on the command line does not mean what happens to lie in the directory.
+ROOTS: Final = ("app", "wsgi", "asgi", "class", "path", "cgi", "python", "resource_script", "user_dirs")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The values of all options, the mounts, and the file that some of it was read from."""
+
+    configuration: Configuration
+    mounts: list[Mount]
+    file: str | None
+    remarks: tuple[str, ...] = ()
+
+
+def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) -> Gathered:
+    """`texts` are those of the command line, by field. ConfigProblem for what cannot be understood anywhere.
+
+    Variables of files are put into the environment of the process, and what `--env` says replaces them. `reading`:
+    the file to read again, when all else is as it was found before.
+    """
+    line = from_texts(texts)
+    for path in line.values.get("env_file", ()) if reading is None else ():
+        adopt(read_env_file(path))
+    environment = Environment.read()
+    around = environment.layer()
+    file = _file(line, around) if reading is None else read_file(reading)
+    layers = [line, around, *([file.layer] if file is not None else [])]
+    configuration = merge(layers)
+    mounts: list[Mount] = []
+    keys: list[str] = []
+    for layer in (line, around):
+        mounts = overlay(mounts, parse_mounts(layer.values.get("mount", ()), layer.values.get("vhost", ())))
+        keys += layer.values.get("mount_option", ())
+    if file is not None:
+        mounts = overlay(mounts, file.mounts)
+    mounts = collect(mounts, reversed(keys))
+    for text in configuration.values["env"]:
+        name, _, value = text.partition("=")
+        adopt({name: value}, replace=True)
+    return Gathered(
+        configuration, mounts, file.path if file is not None else None, tuple(environment.strangers())
+    )
+
+
+def _file(line: Layer, around: Layer) -> File | None:
+    """The file that was named, else the one that lies here, unless the command line names a root."""
+    path = line.values.get("config") or around.values.get("config")
+    if path is not None:
+        return read_file(path)
+    if any(field in line.values for field in (*ROOTS, "mount", "vhost")):
+        return None
+    found = find_file()
+    return None if found is None else read_file(found)

@@ -1,0 +1,1 @@
+"""What can be mounted by name, a topic a file; registry.py has them all."""

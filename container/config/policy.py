@@ -1,0 +1,186 @@
+"""What can hold for any mount, whatever its kind: keys that put a small wrapper around it.
+
+Here: the wrappers in their order, each with its key and how it is told of again. Not here: the wrappers
+themselves (tree/, resources/, sessions/).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from container.config.encoders import parse_encoders, spell_encoders
+from container.config.kinds.kind import Key, construct, load
+from container.config.problems import ConfigProblem
+from container.config.values import HeaderField, Number, Several, Size, Spelt, Table, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from container.tree.resource import Resource
+
+_RATE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/(s|m|h|d)?(?::([0-9]{1,9}))?")
+_PER: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NETWORKS: Final = Several(Text("NETWORK"))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A key and the wrapper it stands for: `home` is its class, `wrap` puts one around a resource, `tell` gives the
+    value that one was made with, None when that cannot be said."""
+
+    key: Key
+    home: str
+    wrap: Callable[[Resource, Any], Resource]
+    tell: Callable[[Any], Any]
+
+    def makes(self, resource: Resource) -> bool:
+        return type(resource) is load(self.home)
+
+
+def _made(home: str) -> Callable[..., Resource]:
+    def make(inner: Resource, *arguments: Any, **keywords: Any) -> Resource:
+        return construct(load(home), inner, *arguments, **keywords)
+
+    return make
+
+
+class Fields(Table):
+    """Fields of answers by name."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME: VALUE", ":")
+
+    def parse(self, text: str, name: str) -> dict[str, Any]:
+        return _several(HeaderField().parse(line, name) for line in self.split(text))
+
+    def load(self, value: object, name: str) -> dict[str, Any]:
+        given = super().load(value, name)
+        return _several(HeaderField().parse(f"{field}: {each}", name) for field, each in given.items())
+
+
+def _several(pairs: Any) -> dict[str, Any]:
+    return dict(pairs)
+
+
+def _rate(text: str, name: str) -> tuple[float, float, int | None]:
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ConfigProblem(f'expected a rate such as "10/s", "100/m" or "10/s:50" for {name}, got {text!r}')
+    return float(match[1]), _PER[match[2]], int(match[3]) if match[3] else None
+
+
+def _spell_rate(rate: tuple[float, float, int | None]) -> str:
+    count, per, burst = rate
+    unit = next((unit for unit, seconds in _PER.items() if seconds == per and unit), None)
+    return f"{count:g}/{unit}" + (f":{burst}" if burst is not None else "")
+
+
+def _encoders(text: str, name: str) -> Any:
+    return () if text == "none" else parse_encoders(text)
+
+
+def _spell_encoders(encoders: Any) -> list[str]:
+    return spell_encoders(encoders) or ["none"]
+
+
+def _sessions(inner: Resource, spec: str) -> Resource:
+    from container.sessions.registry import make_store
+
+    return construct(lambda: load("container.sessions:Sessions")(inner, store=make_store(spec)))
+
+
+def _basic(inner: Resource, path: str) -> Resource:
+    return construct(load("container.resources.auth:BasicAuth"), inner, htpasswd=path)
+
+
+def spec_of(store: Any) -> str | None:
+    """How a store of sessions is spelt; None for one of somebody's own."""
+    kind = type(store)
+    if kind is load("container.sessions:MemoryStore"):
+        return "memory"
+    if kind is load("container.sessions.sqlite:SQLiteStore"):
+        return f"sqlite:{store.path}"
+    # Its client library need not be there.
+    return store.url if kind.__name__ == "RedisStore" else None
+
+
+def _rate_of(resource: Any) -> tuple[float, float, int | None]:
+    usual = max(1, int(resource.rate))
+    return resource.rate, resource.per, None if resource.burst == usual else resource.burst
+
+
+# From the innermost to the outermost.
+POLICIES: Final = (
+    Policy(
+        Key("compress", Spelt("NAME[:LEVEL],...", _encoders, _spell_encoders, joint=","),
+            "Encode its answers: zstd, br, gzip, deflate, those preferred first; none: as they are."),
+        "container.tree.encoding:Encoded",
+        _made("container.tree.encoding:Encoded"),
+        lambda resource: tuple(resource.rules.encoders.values()),
+    ),
+    Policy(
+        Key("variables", Table("NAME=VALUE"), "Further variables: in environs of WSGI, for scripts and responders."),
+        "container.tree.policies:Variables",
+        _made("container.tree.policies:Variables"),
+        lambda resource: resource.variables,
+    ),
+    Policy(
+        Key("limit-request-body", Size(), "The largest content of a request, else 413."),
+        "container.tree.policies:BodyLimit",
+        _made("container.tree.policies:BodyLimit"),
+        lambda resource: resource.limit,
+    ),
+    Policy(
+        Key("sessions", Text("STORE"), "Keep sessions: memory, sqlite:FILE or redis://HOST:PORT/DATABASE."),
+        "container.sessions:Sessions",
+        _sessions,
+        lambda resource: spec_of(resource.store),
+    ),
+    Policy(
+        Key("htpasswd", Text("FILE"), "For those only whom a file of htpasswd knows."),
+        "container.resources.auth:BasicAuth",
+        _basic,
+        lambda resource: resource.htpasswd,
+    ),
+    Policy(
+        Key("forward-auth", Text("URL"), "For those only of whom the server at URL says so."),
+        "container.resources.auth:ForwardAuth",
+        _made("container.resources.auth:ForwardAuth"),
+        lambda resource: resource.url,
+    ),
+    Policy(
+        Key("concurrency", Number(1, 1_000_000), "Requests at a time; more are answered 503."),
+        "container.resources.access:ConcurrencyLimit",
+        _made("container.resources.access:ConcurrencyLimit"),
+        lambda resource: resource.limit,
+    ),
+    Policy(
+        Key("rate-limit", Spelt("N/UNIT[:BURST]", _rate, _spell_rate), "Requests of one client: 10/s, 100/m:20."),
+        "container.resources.access:RateLimit",
+        lambda inner, rate: construct(
+            load("container.resources.access:RateLimit"), inner, rate[0], per=rate[1], burst=rate[2]
+        ),
+        _rate_of,
+    ),
+    Policy(
+        Key("deny", _NETWORKS, "Not for clients of these networks."),
+        "container.resources.access:Deny",
+        _made("container.resources.access:Deny"),
+        lambda resource: resource.networks.entries,
+    ),
+    Policy(
+        Key("allow", _NETWORKS, "For clients of these networks only."),
+        "container.resources.access:Allow",
+        _made("container.resources.access:Allow"),
+        lambda resource: resource.networks.entries,
+    ),
+    Policy(
+        Key("headers", Fields(), "Fields to add to its answers."),
+        "container.tree.policies:AddHeaders",
+        _made("container.tree.policies:AddHeaders"),
+        lambda resource: dict(resource.headers.items()),
+    ),
+)  # fmt: skip
+BY_NAME: Final = {each.key.name: each for each in POLICIES}
