@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from container.tree.forwarded import Forwarded
     from container.tree.front import Front
     from container.tree.pages import ErrorPage
+    from container.tree.policies import AddHeaders, BodyLimit, RootPath, Variables
     from container.tree.request_ids import RequestIds
     from container.tree.resource import Resource
     from container.tree.site import Site
@@ -67,12 +68,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "ASGIResource": "resources.asgi",
     "AccessLog": "tree.accesslog",
+    "AddHeaders": "tree.policies",
     "Allow": "resources.access",
     "Application": "service.application",
     "AsIs": "resources.asis",
     "Avatars": "resources.auth",
     "BasicAuth": "resources.auth",
     "BearerAuth": "resources.auth",
+    "BodyLimit": "tree.policies",
     "Brotli": "encoders.brotli",
     "ClientDisconnected": "message.errors",
     "ClientTimeouts": "client.pool",
@@ -116,6 +119,7 @@ _HOMES = {
     "ReverseProxy": "resources.proxy",
     "RewriteRule": "resources.rewrite",
     "Rewriter": "resources.rewrite",
+    "RootPath": "tree.policies",
     "SCGIResource": "resources.responder",
     "SQLiteStore": "sessions.sqlite",
     "ScriptDirectory": "resources.script",
@@ -130,6 +134,7 @@ _HOMES = {
     "Upstream": "resources.proxy",
     "UserDirectory": "resources.userdir",
     "VHostMonster": "resources.vhostmonster",
+    "Variables": "tree.policies",
     "VirtualHosts": "resources.vhost",
     "WSGIResource": "resources.wsgi",
     "WebSocket": "message.websocket",
@@ -144,17 +149,18 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type checkers
-    "ASGIResource", "AccessLog", "Allow", "Application", "AsIs", "Avatars", "BasicAuth", "BearerAuth",
-    "Brotli", "ClientDisconnected", "ClientTimeouts", "ConcurrencyLimit", "Data", "Deflate", "Deny",
-    "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor", "FastCGIResource", "FileBody", "Files",
-    "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded", "Front", "Guard", "Gzip", "HTTPError", "HandlerResource",
-    "Headers", "Health", "HostDirectory", "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Permit",
-    "RateLimit", "Redirect", "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript",
-    "Response", "ReverseProxy", "RewriteRule", "Rewriter", "SCGIResource", "SQLiteStore", "ScriptDirectory",
-    "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool", "Timeouts", "UWSGIResource",
-    "Upstream", "UserDirectory", "VHostMonster", "VirtualHosts", "WSGIResource", "WebSocket",
-    "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd", "alias", "serve", "tilde",
-    "tilde_to_users",
+    "ASGIResource", "AccessLog", "AddHeaders", "Allow", "Application", "AsIs", "Avatars", "BasicAuth",
+    "BearerAuth", "BodyLimit", "Brotli", "ClientDisconnected", "ClientTimeouts", "ConcurrencyLimit",
+    "Data", "Deflate", "Deny", "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor",
+    "FastCGIResource", "FileBody", "Files", "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded",
+    "Front", "Guard", "Gzip", "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory",
+    "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
+    "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript", "Response",
+    "ReverseProxy", "RewriteRule", "Rewriter", "RootPath", "SCGIResource", "SQLiteStore",
+    "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool",
+    "Timeouts", "UWSGIResource", "Upstream", "UserDirectory", "VHostMonster", "Variables", "VirtualHosts",
+    "WSGIResource", "WebSocket", "WebSocketDisconnected", "WebSocketOptions", "WebSocketResource", "Zstd",
+    "alias", "serve", "tilde", "tilde_to_users",
 ]  # fmt: skip
 
 

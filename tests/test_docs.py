@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.cli.options import COMMAND, texts_of
+from container.cli.options import read_line
+from container.config.file import read_file
 from container.config.layers import from_texts
 from container.config.options import OPTIONS
+from container.config.options.old import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,18 +63,27 @@ def test_examples_in_python_name_what_is_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_are_understood(page: Path) -> None:
     for arguments in commands(page):
-        with COMMAND.make_context("container", arguments) as context:
-            from_texts(texts_of(context))
+        from_texts(read_line(arguments)[1])
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_that_are_named_exist(page: Path) -> None:
-    known = {"--help", "--version"} | FOREIGN
+    known = {"--help", "--version", "--method", "--request-header"} | FOREIGN | {*REPLACED}
     for option in OPTIONS.values():
         known |= {*option.spellings, option.negative or ""}
     named = {
         word
         for code in re.findall(r"`[^`\n]+`", page.read_text())
-        for word in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", code)
+        for word in re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z]", code)
     }
     assert named - known == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_are_understood(page: Path, tmp_path: Path) -> None:
+    for code in blocks(page, "toml"):
+        if "[project" in code and "[tool.container" not in code:
+            continue
+        name = "pyproject.toml" if "[tool.container" in code else "container.toml"
+        (tmp_path / name).write_text(code)
+        read_file(str(tmp_path / name))

@@ -18,7 +18,7 @@ import click
 
 from container.channel.endpoints import EndpointError
 from container.cli.commands import LOOKING
-from container.cli.options import COMMANDS, command, texts_of, usage_line
+from container.cli.options import read_line, usage_line
 from container.cli.processes import prepare_development, run_processes, wants_arbiter
 from container.config.assemble import (
     assemble,
@@ -95,12 +95,7 @@ def report(problem: BaseException) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "run"
-    with command(name).make_context(
-        "container" if name == "run" else f"container {name}", arguments
-    ) as context:
-        texts = texts_of(context)
-        extra = context.params
+    name, texts, extra = read_line(arguments)
     if name == "schema" or "print_schema" in texts:
         code = LOOKING["schema"](None, None, extra)
         _close_output()

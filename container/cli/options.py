@@ -20,6 +20,9 @@ from container.config.problems import ConfigProblem
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _HELP: Final = """Serve WSGI and ASGI applications, files, or a whole tree of them.
 
 APP is "module:name" or "package.module.name": a WSGI or ASGI application, Site, Resource or
@@ -51,6 +54,16 @@ class _Command(click.Command):
             formatter.write_dl(
                 [each for name, each in records.items() if each is not None and name not in OPTIONS]
             )
+
+
+def read_line(arguments: Sequence[str]) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
+    """The name of the command, "run" without one; the texts of options by field; what is the command's own."""
+    name, rest = "run", list(arguments)
+    if rest and rest[0] in COMMANDS:
+        name = rest.pop(0)
+    called = "container" if name == "run" else f"container {name}"
+    with command(name).make_context(called, rest) as context:
+        return name, texts_of(context), context.params
 
 
 def texts_of(context: click.Context) -> dict[str, list[str]]:

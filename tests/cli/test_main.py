@@ -13,7 +13,7 @@ import pytest
 import container
 from container.channel.endpoints import FDEndpoint, TCPEndpoint, UnixEndpoint
 from container.cli import main as cli
-from container.cli.options import command, texts_of
+from container.cli.options import read_line
 from container.config.assemble import endpoints_of, is_exposed, settings_of
 from container.config.kinds.registry import KINDS
 from container.config.layers import Configuration, from_texts, merge
@@ -177,8 +177,7 @@ def test_version_and_help(here: Path) -> None:
 
 
 def parsed(*arguments: str) -> Configuration:
-    context = command("run").make_context("container", list(arguments))
-    return merge([from_texts(texts_of(context))])
+    return merge([from_texts(read_line(arguments)[1])])
 
 
 def test_addresses_that_were_given() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from container.cli.options import command, texts_of
+from container.cli.options import read_line
 from container.config.assemble import assemble
 from container.config.describe import config_of
 from container.config.gather import Gathered, gather
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def gathered(*arguments: str) -> Gathered:
-    return gather(texts_of(command("run").make_context("container", list(arguments))))
+    return gather(read_line(arguments)[1])
 
 
 def assembled(*arguments: str) -> tuple[Gathered, Application]:
