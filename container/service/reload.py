@@ -39,6 +39,8 @@ QUIET_S: Final = 0.05
 BUSY_MS: Final = 1_600
 # By then a change that belongs to the last one has come to its worker, too.
 SETTLED_S: Final = 0.3
+# So many files are named in the log when many have changed.
+NAMED_MAX: Final = 3
 # To look at all the directories once.
 READY_S: Final = 10.0
 
@@ -120,7 +122,7 @@ class Watch:
         places = {os.path.abspath(each) for each in self.directories}
         places |= {os.path.dirname(os.path.abspath(each)) for each in self.files}
         try:
-            for _ in watchfiles.watch(
+            for changes in watchfiles.watch(
                 *sorted(places),
                 watch_filter=lambda _, path: self.matters(path),
                 step=round(self.quiet * 1000),
@@ -128,6 +130,7 @@ class Watch:
                 stop_event=watching,
                 ignore_permission_denied=True,
             ):
+                log.info("changed: %s", _listed({path for _, path in changes}))
                 changed()
         except OSError as error:  # too many directories for the system, most often
             log.error("files are not watched any more: %s", error)
@@ -148,6 +151,12 @@ class Watching:
 
     def stop(self) -> None:
         self._is_over = True
+
+
+def _listed(paths: set[str]) -> str:
+    names = sorted(map(os.path.relpath, paths))
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:

@@ -87,6 +87,7 @@ def test_a_request_waits_for_the_new_code(start: Any, tmp_path: Path) -> None:
     running = start("app:application", *OPTIONS)
     (old,) = children(running.process.pid)
     file.write_text("import time\ntime.sleep(1)\n" + WSGI.format("2"))
+    running.wait_for("changed: app.py")
     until(lambda: old not in children(running.process.pid), "the end of the old one")
     assert running.fetch().body == b"2 "
 
