@@ -38,7 +38,12 @@ TARGETS = {
     ("nginx", "websocket"): 2.0,
     ("nginx", "1 GiB"): 2.0,
 }
-UNITS = {"hello": "CPU µs/request", "websocket": "CPU µs/message", "1 GiB": "s of transfer"}
+UNITS = {
+    "hello": "CPU µs/request",
+    "cookie": "CPU µs/request",
+    "websocket": "CPU µs/message",
+    "1 GiB": "s of transfer",
+}
 GIB = 1 << 30
 
 HTTP = """
@@ -111,6 +116,14 @@ def hello(server: Server, seconds: float, core: int) -> dict[str, float]:
     return {"figure": (server.cpu_s() - before_s) / load.requests * 1e6, "rate": load.rate}
 
 
+def cookie(server: Server, seconds: float, core: int) -> dict[str, float]:
+    """Heads with cookies are not remembered: each is read and made anew."""
+    before_s = server.cpu_s()
+    field = "Cookie: session=0123456789abcdef; theme=dark"
+    load = run_load(server.port, connections=32, seconds=seconds, core=core, path="/", field=field)
+    return {"figure": (server.cpu_s() - before_s) / load.requests * 1e6, "rate": load.rate}
+
+
 def websocket(server: Server, seconds: float, core: int) -> dict[str, float]:
     sockets = [connect(server.port, "/ws", deflate=False) for _ in range(16)]
     exchange(sockets, 0.3)
@@ -139,7 +152,7 @@ def download(server: Server, seconds: float, core: int) -> dict[str, float]:
     return {"figure": took, "rate": got / took / (1 << 20), "growth": highest_mb - before_mb}
 
 
-CASES = {"hello": hello, "websocket": websocket, "1 GiB": download}
+CASES = {"hello": hello, "cookie": cookie, "websocket": websocket, "1 GiB": download}
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Samples]:

@@ -18,16 +18,19 @@ RawField: TypeAlias = tuple[bytes, bytes]
 Forwarding: TypeAlias = Literal["x", "standard", "both", "none"]
 
 # Of one connection, whatever the Connection field says.
-_HOP: Final = frozenset(
+HOP: Final = frozenset(
     b"connection keep-alive proxy-connection transfer-encoding te trailer upgrade http2-settings".split()
 )
 # Of requests, what is made anew besides.
 ANEW: Final = frozenset({b"content-length", b"expect", b"host"})
 # What only the one in front of the server may say. Also spelt with `_`, which CGI and WSGI cannot tell from `-`.
-_FORWARDING: Final = frozenset(
+CLAIMS: Final = frozenset(
     b"forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix "
     b"x-real-ip".split()
 )
+# Fields of a request that have to be looked at before they go on.
+_CLOSER: Final = frozenset({b"via", b"max-forwards"})
+_OF_THE_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 _HOPS_MAX: Final = 16
 _MADE_ANEW: Final = ("content-length", "expect")
 _NOT_QUOTED: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -38,12 +41,28 @@ _NO_TUNNEL: Final = frozenset({b"h2c", b"h2", b"http/2.0", b"tls/1.0"})
 def end_to_end(fields: Iterable[RawField], *, more: frozenset[bytes] = frozenset()) -> list[RawField]:
     """The fields that go on, repeated ones included; without those that Connection names, and `more`."""
     fields = list(fields)
-    dropped = _HOP | more
+    dropped = HOP | more
     options = list_tokens([value for name, value in fields if name.lower() == b"connection"])
     if options:
         dropped = dropped.union(options) - {b"content-length"}  # without it the content would lose its end
         dropped |= more
     return [field for field in fields if field[0].lower() not in dropped]
+
+
+def plain_lines(fields: Iterable[RawField], dropped: frozenset[bytes]) -> bytes | None:
+    """The lines of a request's fields but for those `dropped`, as most of them go on; None when there is one that
+    has to be looked at more closely. Hot path."""
+    result = []
+    for field in fields:
+        name = field[0]
+        if name in dropped:
+            if name == b"connection" and field[1].lower() not in _OF_THE_CONNECTION:
+                return None
+        elif name in _CLOSER or b"_" in name:
+            return None
+        else:
+            result.append(b"%b: %b\r\n" % field)
+    return b"".join(result)
 
 
 def end_to_end_trailers(trailers: Iterable[RawField]) -> list[RawField]:
@@ -73,11 +92,13 @@ def changed_lines(headers: Headers) -> bytes:
 
 def without_claims(fields: list[RawField]) -> list[RawField]:
     """The fields without what the client says of its own way here."""
-    return [field for field in fields if field[0].replace(b"_", b"-") not in _FORWARDING]
+    return [field for field in fields if field[0].replace(b"_", b"-") not in CLAIMS]
 
 
 def asked_protocols(request: Request) -> bytes:
     """The value of Upgrade when the request asks for another protocol that may be tunnelled, else nothing."""
+    if request.memo is not None:  # no head that asks for that is remembered
+        return b""
     if request.http_version != "1.1" or not request.body.complete or request.body.received:
         return b""
     wanted = [value for name, value in request.raw_headers if name == b"upgrade"]

@@ -52,7 +52,7 @@ class Passing(Protocol):
     def choose(self, call: "ProxyCall") -> "tuple[object, Pool] | None":
         """Whom to ask (next), and the connections to it; None when there is nobody (else)."""
 
-    def head(self, request: Request, upstream: object) -> bytes:
+    def head(self, call: "ProxyCall", upstream: object) -> bytes:
         """Start-line and fields for `upstream`, without those of framing and without the empty line."""
 
     def answer(self, request: Request, head: ResponseHead, upstream: object) -> FieldBlock:
@@ -115,7 +115,7 @@ class ProxyCall:
             self.exchange.request.notes.upstream = str(self._pool.address)
         self._asked = True
         try:
-            self._head = self._passing.head(self.exchange.request, self._upstream)
+            self._head = self._passing.head(self, self._upstream)
         except Exception as error:  # noqa: BLE001  # hooks of the proxy are the application's
             self._settle(None)
             self._refuse(error)

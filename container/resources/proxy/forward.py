@@ -167,7 +167,8 @@ class ForwardProxy(Resource):
     def settled(self, upstream: object, error: UpstreamError | None) -> None:
         """There is nobody else to ask."""
 
-    def head(self, request: Request, upstream: object) -> bytes:
+    def head(self, call: ProxyCall, upstream: object) -> bytes:
+        request = call.exchange.request
         path = request.raw_path if request.raw_path != b"*" or self._parent is None else b""
         if request.raw_query or request.raw_target.endswith(b"?"):
             path = b"%b?%b" % (path, request.raw_query)
@@ -180,8 +181,7 @@ class ForwardProxy(Resource):
         check_hops(fields)
         headers = Headers(text([(b"Host", authority), *fields, *self._via]))
         self.change_request(request, headers)
-        protocols = asked_protocols(request)
-        switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocols if protocols else b""
+        switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % call.protocols if call.protocols else b""
         return b"%b %b HTTP/1.1\r\n%b%b" % (request.method.encode(), path, changed_lines(headers), switch)
 
     def answer(self, request: Request, head: ResponseHead, upstream: object) -> FieldBlock:
