@@ -69,6 +69,11 @@ ANSWERS: Final = {
         "/time": "Server time",
         "/healthz": '"status":"ok"',
     },
+    "everything.toml": {
+        "/": "One tree, many applications",
+        "/chat/": "Chat room",
+        "/visitors": "visitor number",
+    },
     "shop/": {
         "/": "Put Green tea into the basket",
         "/api/basket/": '{"count":0,"cents":0,"lines":[]}',
