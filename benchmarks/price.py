@@ -62,6 +62,7 @@ ROWS: Mapping[str, Opening] = {
     "native": price_container.native,
     "wsgi-inline": price_container.wsgi_inline,
     "wsgi-pool": price_container.wsgi_pool,
+    "wsgi-pool-log": price_container.wsgi_pool_log,
     "wsgi-pool-new": price_container.wsgi_pool_new,
     PEER: price_uvicorn.httptools_protocol,
 }

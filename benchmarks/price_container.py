@@ -6,6 +6,7 @@ An answer counts when a write ends with `apps.BODY`. The loop that runs is uvloo
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,17 @@ class Forgetful(dict[bytes, "Head"]):
 
 @asynccontextmanager
 async def serving(
-    bench: Bench, root: Resource, *, forgetful: bool = False
+    bench: Bench, root: Resource, *, forgetful: bool = False, logs: bool = False
 ) -> AsyncIterator[Sequence[Receiver]]:
-    """Channels that serve `root`, each with a transport of its own; `forgetful`: as if no head ever came twice."""
+    """Channels that serve `root`, each with a transport of its own; `forgetful`: as if no head ever came twice;
+    `logs`: with an access log, to where nothing is kept."""
     from container.channel.group import ChannelGroup
     from container.channel.h1 import H1Channel
+    from container.service.logs import LogFile
+    from container.tree.accesslog import AccessLog
     from container.tree.site import Site
 
-    site = Site(root)
+    site = Site(root, access_log=AccessLog(LogFile(os.devnull)) if logs else None)
     await site.start()
     group = ChannelGroup(site, asyncio.get_running_loop())
     if forgetful:
@@ -107,6 +111,15 @@ async def wsgi_pool(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
     from container.resources.wsgi import WSGIResource
 
     async with serving(bench, WSGIResource(apps.wsgi, threads=bench.threads)) as channels:
+        yield channels
+
+
+@asynccontextmanager
+async def wsgi_pool_log(bench: Bench) -> AsyncIterator[Sequence[Receiver]]:
+    """The same with the access log in its combined format."""
+    from container.resources.wsgi import WSGIResource
+
+    async with serving(bench, WSGIResource(apps.wsgi, threads=bench.threads), logs=True) as channels:
         yield channels
 
 

@@ -18,9 +18,9 @@ _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 2
 
 
 class _Told:
-    """The parts of a line that follow from the head of the request."""
+    """The parts of a line that follow from the head of the request, and its end for the last answer to it."""
 
-    __slots__ = ("line", "target", "user", "visitor")
+    __slots__ = ("bytes_sent", "end", "line", "status", "target", "user", "visitor")
 
     def __init__(self, request: Request) -> None:
         referer = agent = user = "-"
@@ -35,6 +35,13 @@ class _Told:
         self.user = user
         self.line = f'"{request_line(request)}"'
         self.visitor = f' "{referer}" "{agent}"'
+        self.status = self.bytes_sent = -1
+        self.end = ""
+
+    def answered(self, status: int, bytes_sent: int) -> None:
+        self.status = status
+        self.bytes_sent = bytes_sent
+        self.end = f"{self.line} {status} {bytes_sent or '-'}{self.visitor}"
 
 
 class _ToldBriefly(_Told):
@@ -54,7 +61,7 @@ class CombinedFormatter:
     _told: ClassVar[type[_Told]] = _Told
 
     def __init__(self) -> None:
-        self._second = 0
+        self._second = self._next = 0
         self._stamp = ""
 
     def __call__(self, entry: Entry) -> str:
@@ -68,13 +75,14 @@ class CombinedFormatter:
             told = self._told(request)
             if memo is not None:
                 memo[self] = told
-        second = int(finished)
-        if second != self._second:
-            self._second = second
-            self._stamp = strftime(" [%d/%b/%Y:%H:%M:%S +0000] ", gmtime(second))
-        client = request.connection.client_host or "-"
+        if told.bytes_sent != bytes_sent or told.status != status:
+            told.answered(status, bytes_sent)
+        if not self._second <= finished < self._next:
+            self._second = int(finished)
+            self._next = self._second + 1
+            self._stamp = strftime(" [%d/%b/%Y:%H:%M:%S +0000] ", gmtime(finished))
         user = told.user if request.user is None else name_of_user(request.user[0])
-        return f"{client} - {user}{self._stamp}{told.line} {status} {bytes_sent or '-'}{told.visitor}"
+        return f"{request.connection.client_host or '-'} - {user}{self._stamp}{told.end}"
 
 
 class CommonFormatter(CombinedFormatter):

@@ -9,13 +9,13 @@ from time import perf_counter, time
 from typing import Final, Protocol, runtime_checkable
 
 from container.message.exchange import Exchange
-from container.message.request import Request
 from container.tree.accesslog.entry import Entry, Formatter
-from container.tree.accesslog.formats import CombinedFormatter
+from container.tree.accesslog.formats import CombinedFormatter, CommonFormatter, VirtualHostFormatter
 
 log = logging.getLogger("container.site")
 
 _BATCH: Final = 512
+_OURS: Final = (CombinedFormatter, CommonFormatter, VirtualHostFormatter)
 
 
 class Writable(Protocol):
@@ -44,36 +44,38 @@ class AccessLog:
     def __init__(self, stream: Writable, formatter: Formatter | None = None) -> None:
         self._stream = stream
         self._format = formatter
-        self._combined = CombinedFormatter().line
+        # Ours are quick and never fail: they write at once, so that no request has to be kept.
+        ours = formatter if formatter is not None else CombinedFormatter()
+        self._line = ours.line if isinstance(ours, CombinedFormatter) and type(ours) in _OURS else None
         self.needs_notes: bool = formatter is not None and getattr(formatter, "needs_notes", True)
-        self._entries: list[tuple[Request, int, int, float]] = []
+        self._entries: list[Entry] = []
+        self._lines: list[str] = []
         self._broken = False
 
     def __call__(self, exchange: Exchange) -> None:
-        entries = self._entries
-        request = exchange.request
+        if self._line is not None:
+            lines = self._lines
+            lines.append(self._line(exchange.request, exchange.status, exchange.bytes_sent, time()))
+            if len(lines) >= _BATCH:
+                self.flush()
+            return
+        request, entries = exchange.request, self._entries
         if request.notes is not None:
             request.notes.ended = perf_counter()
-        entries.append((request, exchange.status, exchange.bytes_sent, time()))
+        entries.append(Entry(request, exchange.status, exchange.bytes_sent, time()))
         if len(entries) >= _BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Write what has been collected."""
-        if not self._entries or self._broken:
-            self._entries.clear()
+        if self._entries and self._format is not None:
+            self._format_all(self._format)
+        if not self._lines or self._broken:
+            self._lines.clear()
             return
-        entries, self._entries = self._entries, []
-        try:
-            if self._format is None:
-                lines = [self._combined(*entry) for entry in entries]
-            else:
-                lines = [self._format(Entry._make(entry)) for entry in entries]
-            text = "\n".join([*lines, ""])
-        except Exception:  # the formatter is foreign code
-            self._broken = True
-            log.exception("the access log ends here: its formatter failed")
-            return
+        lines, self._lines = self._lines, []
+        lines.append("")
+        text = "\n".join(lines)
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -81,3 +83,14 @@ class AccessLog:
             pass
         except Exception:  # noqa: BLE001  # the stream may be of any make
             self._broken = True
+
+    def _format_all(self, formatter: Formatter) -> None:
+        entries, self._entries = self._entries, []
+        if self._broken:
+            return
+        try:
+            self._lines = [formatter(entry) for entry in entries]
+            "".join(self._lines)
+        except Exception:  # the formatter is foreign code
+            self._broken = True
+            log.exception("the access log ends here: its formatter failed")
