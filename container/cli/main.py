@@ -181,7 +181,8 @@ def _serve(
             privileges=privileges_of(options),
             directory=started_in,
         )
-    return run(
+    serve = run if options["profile"] is None else partial(_profiled, options["profile"])
+    return serve(
         load(gathered, options, stack),
         loop=options["loop"],
         graceful_timeout=options["graceful_timeout"],
@@ -191,6 +192,17 @@ def _serve(
         privileges=privileges_of(options),
         pidfile=Pidfile(options["pidfile"]) if options["pidfile"] else None,
     )
+
+
+def _profiled(path: str, *arguments: Any, **more: Any) -> int:
+    """Serve, and write at the end what the time went to."""
+    from cProfile import Profile
+
+    profile = Profile()
+    try:
+        return profile.runcall(run, *arguments, **more)
+    finally:
+        profile.dump_stats(path)
 
 
 def _load_or_exit(load: Callable[[], Application]) -> Application:

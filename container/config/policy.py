@@ -11,10 +11,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.compound import HeaderField, Several, Spelt, Table
 from container.config.encoders import parse_encoders, spell_encoders
 from container.config.kinds.kind import Key, construct, load
 from container.config.problems import ConfigProblem
-from container.config.values import HeaderField, Number, Schema, Several, Size, Spelt, Table, Text
+from container.config.values import Number, Schema, Size, Text
 from container.service.logs import LogFile
 from container.tree.accesslog import FORMATS, AccessLog, make_formatter
 from container.tree.own_log import LogTo
