@@ -33,6 +33,7 @@ from container.config.assemble import (
 from container.config.gather import Gathered, gather
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.problems import ConfigProblem
+from container.service.init import serve_below_init
 from container.service.logs import (
     LogProblem,
     complain,
@@ -181,6 +182,7 @@ def _serve(
             privileges=privileges_of(options),
             directory=started_in,
         )
+    serve_below_init()
     serve = run if options["profile"] is None else partial(_profiled, options["profile"])
     return serve(
         load(gathered, options, stack),
