@@ -143,11 +143,14 @@ def running(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    core: int,
+    core: int | None,
     output: Path,
     secure: bool = False,
 ) -> Iterator[Server]:
-    """Start `command` pinned to `core`, its output in a file; wait until it answers; stop it at the end."""
+    """Start `command` pinned to `core`, its output in a file; wait until it answers; stop it at the end.
+
+    Without a core it may run on all of them.
+    """
     with output.open("wb") as sink:
         process = subprocess.Popen(
             command,
@@ -157,7 +160,8 @@ def running(
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=pin_to(core),  # no thread runs in this process, so a preexec_fn is safe
+            # No thread runs in this process, so a preexec_fn is safe.
+            preexec_fn=pin_to(core) if core is not None else None,
         )
     server = Server(process, port, secure=secure)
     try:

@@ -1,5 +1,5 @@
 """Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other; and
-all connections where their number has a limit.
+all connections where their number has a limit, or is to be shared with other processes.
 
 They are accepted here, not by the loop: a header is read off the socket before a transport has it, who speaks
 plain HTTP to a TLS port is told so, and no loop can be made to accept for a while and then no more. Until the
@@ -27,6 +27,9 @@ log = logging.getLogger("container.channel")
 
 # Connections that have not finished their beginning; more wait in the kernel.
 PENDING_MAX: Final = 1000
+# What other processes, which have fewer connections, get to accept before us; they may be blocked.
+PATIENCE_S: Final = 0.005
+BURST_MAX: Final = 64
 # Files have run out: time for some to be closed.
 RETRY_S: Final = 1.0
 # Transports count from the close on, also while a slow client takes the end of a long answer. The sweep knows
@@ -66,6 +69,8 @@ class ArrivalListener:
             group.room.wanted_by(self._read)
         self._socket = sock
         self._arrivals: set[Arrival] = set()
+        # Connections to take before others are waited for again, and after that.
+        self._in_turn = self._burst = 1
         self._is_reading = False
         self._is_closed = False
 
@@ -87,6 +92,21 @@ class ArrivalListener:
             self._is_reading = True
             self.group.loop.add_reader(self._socket.fileno(), self._accept)
 
+    def _lets_others(self) -> bool:
+        """Wait for processes that have fewer connections; every time in vain, then take twice as many."""
+        room = self.group.room
+        if room is None or not room.is_ahead:
+            self._in_turn = self._burst = 1
+            return False
+        if self._in_turn:
+            self._in_turn -= 1
+            return False
+        self._in_turn = self._burst
+        self._burst = min(2 * self._burst, BURST_MAX)
+        self._pause()
+        self.group.loop.call_later(PATIENCE_S, self._read)
+        return True
+
     def _is_full(self) -> bool:
         room = self.group.room
         return len(self._arrivals) >= PENDING_MAX or (room is not None and room.is_taken)
@@ -97,6 +117,8 @@ class ArrivalListener:
             self.group.loop.remove_reader(self._socket.fileno())
 
     def _accept(self) -> None:
+        if self._lets_others():
+            return
         try:
             connection, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):

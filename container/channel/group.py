@@ -11,6 +11,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
+from container.channel.balance import Balance
 from container.message.exchange import Host
 from container.message.fields import DATE, SERVER
 from container.protocol.h1 import Tokeniser
@@ -35,35 +36,52 @@ class Channel(Protocol):
 
 
 class Room:
-    """How many connections all groups together may have; who accepts waits for room.
+    """Counts the connections of all groups of a process, where they have a limit or are shared with other processes.
 
-    An arrival and the channel it becomes are two for a moment.
+    Who accepts waits for room. An arrival and the channel it becomes are two for a moment.
     """
 
-    def __init__(self, most: int) -> None:
-        self._free = most
+    def __init__(self, most: int | None = None, balance: Balance | None = None) -> None:
+        self._most = sys.maxsize if most is None else most
+        self._balance = balance
+        self._taken = 0
         self._waiting: list[Callable[[], None]] = []
 
     @property
     def is_taken(self) -> bool:
-        return self._free <= 0
+        return self._taken >= self._most
+
+    @property
+    def is_ahead(self) -> bool:
+        """Has another process fewer?"""
+        return self._balance is not None and self._balance.is_ahead(self._taken)
 
     def wanted_by(self, accept: Callable[[], None]) -> None:
         """Call `accept` whenever there is room again."""
         self._waiting.append(accept)
 
     def lift(self) -> None:
-        """There is no limit any more."""
-        self._free = sys.maxsize
+        """There is no limit any more, and others need not wait for this process."""
+        self._most = sys.maxsize
+        if self._balance is not None:
+            self._balance.leave()
+            self._balance = None
         self._call()
 
     def take(self) -> None:
-        self._free -= 1
+        self._taken += 1
+        self.tell()
 
     def give(self) -> None:
-        self._free += 1
-        if self._free == 1:
+        self._taken -= 1
+        self.tell()
+        if self._taken == self._most - 1:
             self._call()
+
+    def tell(self) -> None:
+        """Let the other processes know."""
+        if self._balance is not None:
+            self._balance.tell(self._taken)
 
     def _call(self) -> None:
         for accept in self._waiting:
@@ -75,7 +93,8 @@ class ChannelGroup:
 
     `now` is the loop's time as of the last sweep, at most a second old: precise enough for deadlines.
     `openings`: how answers begin that are like most, by status: the start-line and the default fields.
-    While `draining`, every answer closes its connection. `room` is where the number of connections has a limit.
+    While `draining`, every answer closes its connection. `room` counts
+    connections where that is needed.
     """
 
     __slots__ = (
@@ -131,6 +150,8 @@ class ChannelGroup:
     def _sweep(self) -> None:
         self._timer = self.loop.call_later(SWEEP_S, self._sweep)
         self.tick()
+        if self.room is not None:
+            self.room.tell()
         for channel in list(self.channels):
             channel.sweep(self.now)
 

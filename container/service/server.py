@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from container.channel.arrival import ArrivalListener
+from container.channel.balance import Balance
 from container.channel.endpoints import (
     DEFAULT_BACKLOG,
     Endpoint,
@@ -58,7 +59,8 @@ class Server:
 
     A site may be bound more than once: it is started once, and its connections share a clock and a sweep.
     `addresses` are for people, `urls` for programs; after `listen` both know the real port of `tcp:0`.
-    While there are `connections_max`, further ones wait in the kernel.
+    While there are `connections_max`, further ones wait in the kernel. `balance`: other processes accept at the
+    same sockets, and shall have their share of the connections.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Server:
         *,
         server_name: str = "container",
         connections_max: int | None = None,
+        balance: Balance | None = None,
     ) -> None:
         self._bindings = [(site, tuple(endpoints)) for site, endpoints in bindings]
         self.sites: tuple[Site, ...] = tuple(dict.fromkeys(site for site, _ in self._bindings))
         self.addresses: tuple[str, ...] = ()
         self._server_name = server_name
-        self._room = Room(connections_max) if connections_max is not None else None
+        counts = connections_max is not None or balance is not None
+        self._room = Room(connections_max, balance) if counts else None
         self._groups: dict[Site, ChannelGroup] = {}
         self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
         self._owns_sockets = True

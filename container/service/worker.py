@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from gunicorn.workers.base import Worker
 
+from container.channel.balance import Balance, shared_figures
 from container.channel.endpoints import ListenError
 from container.service.heartbeat import in_memory
 from container.service.logs import complain, reopen_logs
@@ -78,6 +79,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     max_lifetime: float | None = None
     max_rss: int | None = None
     connections_max: int | None = None
+    _figures: memoryview | None = None
     privileges: Privileges | None = None
     # The arbiter starts a successor first, when a worker says that it wants to retire.
     is_succeeded = False
@@ -98,6 +100,8 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *arguments: Any) -> None:
         with in_memory():
             super().__init__(*arguments)
+        if ServingWorker._figures is None:  # in the arbiter, before the first fork
+            ServingWorker._figures = shared_figures()
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -172,9 +176,15 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             [(as_site(each.site), as_endpoints(each.endpoints)) for each in self.application.bindings],
             server_name=self.server_name,
             connections_max=self.connections_max,
+            balance=self._balance(),
         )
         self._prepare_sites()
         self.server.adopt(self.shared_sockets())
+
+    def _balance(self) -> Balance | None:
+        if self.workers() == 1 or self._figures is None:
+            return None
+        return Balance(self._figures, self.age)
 
     def _prepare_sites(self) -> None:
         several = self.workers() > 1

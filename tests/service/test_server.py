@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 from container import AccessLog, Resource, Response, Site
+from container.channel.balance import Balance, shared_figures
 from container.channel.endpoints import ListenError, TCPEndpoint, parse_endpoint
 from container.channel.group import ChannelGroup
 from container.service import loop as process
@@ -311,6 +312,38 @@ def test_connections_beyond_the_most_wait_for_room(run: Run) -> None:
         for _, writer in (first, third, fourth):
             writer.close()
         await stopping
+
+    run(main())
+
+
+def test_processes_share_the_connections_of_a_socket(run: Run) -> None:
+    """GW-01: none takes all that wait, however early it is awake; and none waits for ever for one that is blocked."""
+
+    async def main() -> None:
+        endpoints = as_endpoints([LOCAL])
+        (sock,) = endpoints[0].listen()
+        port = sock.getsockname()[1]
+        figures = shared_figures()
+        servers = [
+            Server([(Site(Hello()), endpoints)], balance=Balance(figures, place)) for place in range(3)
+        ]
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        for server in servers[:2]:
+            server.adopt([(0, 0, sock)])
+            await server.start()
+        Balance(figures, 2).tell(0)  # it says that it is there, and accepts nothing
+        for reader, writer in clients:
+            writer.write(GET)
+            assert b" 200 " in await reader.readline()
+        counts = sorted(server.connections for server in servers)
+        assert counts[0] == 0
+        assert sum(counts) == 40
+        assert counts[1] >= 10
+        for _, writer in clients:
+            writer.close()
+        for server in servers[:2]:
+            await server.stop()
+        sock.close()
 
     run(main())
 

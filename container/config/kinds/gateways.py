@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from container.config.compound import Table
 from container.config.kinds.kind import Key, Kind, construct
-from container.config.values import Choice, Duration, Number, Switch, Text
+from container.config.values import Choice, Duration, Number, Switch, Table, Text
 
 if TYPE_CHECKING:
     from container.config.settings import Settings
