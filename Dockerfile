@@ -25,4 +25,5 @@ USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", "import http.client, os, sys; connection = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); connection.request('GET', '/healthz'); sys.exit(connection.getresponse().status != 200)"]
-ENTRYPOINT ["container", "--host=0.0.0.0", "--health"]
+# PORT means every interface.
+ENTRYPOINT ["container", "--health"]

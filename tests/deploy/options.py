@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from dockerfile_parse import DockerfileParser
 
-from container.cli.options import COMMAND, texts_of
+from container.cli.options import read_line
 from container.config.layers import from_texts, merge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +34,8 @@ def entry_point() -> list[str]:
 
 def options_of(arguments: list[str]) -> dict[str, Any]:
     """The values they stand for; fails on what the command would refuse."""
-    with COMMAND.make_context("container", list(arguments)) as context:
-        return {**merge([from_texts(texts_of(context))]).values, "app": context.params["app"]}
+    _, texts, _ = read_line(arguments)
+    return dict(merge([from_texts(texts)]).values)
 
 
 def manifests() -> list[dict[str, Any]]:

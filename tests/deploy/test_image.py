@@ -137,7 +137,7 @@ def test_the_image_serves_and_is_healthy(image: Image) -> None:
 
     assert not healthy()
     process = subprocess.Popen(
-        [program, *entry[1:], f"--port={port}", "--sessions=memory", *command],
+        [program, *entry[1:], "--sessions=memory", *command],
         cwd=image.root / "app",
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **_user(),
     )  # fmt: skip

@@ -163,6 +163,21 @@ def test_a_browser_shows_the_error_and_then_the_mended_page(start: Any, tmp_path
         tab.wait("document.body?.innerText.trim() === 'mended'")
 
 
+def test_the_file_of_options_is_read_again(start: Any, tmp_path: Path) -> None:
+    """And what is wrong in it is told like what is wrong in the application."""
+    (tmp_path / "app.py").write_text(WSGI.format("1"))
+    file = tmp_path / "container.toml"
+    text = 'app = "app:application"\nreload = true\nlisten = "127.0.0.1:0"\n[headers]\nX-Version = "{}"\n'
+    file.write_text(text.format("1"))
+    running = start("--no-access-log")
+    assert running.fetch().headers["X-Version"] == "1"
+    file.write_text('threads = "many"\n')
+    until(lambda: running.fetch().status == 503, "the error")
+    assert b"container.toml" in running.fetch().body
+    file.write_text(text.format("2"))
+    until(lambda: running.fetch().headers["X-Version"] == "2", "the second version")
+
+
 @pytest.mark.soak
 def test_a_hundred_edits_in_a_row_lose_no_request(start: Any, tmp_path: Path) -> None:
     """Some come while the version before is still starting."""

@@ -58,8 +58,8 @@ class ArbitratedWorker(ServingWorker):
         try:
             return self._load()
         except NotLoaded as problem:
-            if self.app.settings.watch is None or problem.code == EXIT_USAGE:
-                raise
+            if self.app.settings.watch is None or (problem.code == EXIT_USAGE and self.age == 1):
+                raise  # nothing has been served yet, and the command line is not watched
             return self._instead(problem.text)
 
     def _load(self) -> Application:
