@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from container.tree.encoding import Encoded
     from container.tree.forwarded import Forwarded
     from container.tree.front import Front
+    from container.tree.own_log import LogTo
     from container.tree.pages import ErrorPage
     from container.tree.policies import AddHeaders, BodyLimit, RootPath, Variables
     from container.tree.request_ids import RequestIds
@@ -103,6 +104,7 @@ _HOMES = {
     "Health": "resources.proxy",
     "HostDirectory": "resources.vhost",
     "Limits": "message.limits",
+    "LogTo": "tree.own_log",
     "MemoryStore": "sessions",
     "PageScript": "resources.script",
     "ParentRedirect": "resources.redirect",
@@ -154,7 +156,7 @@ __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type 
     "Data", "Deflate", "Deny", "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor",
     "FastCGIResource", "FileBody", "Files", "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded",
     "Front", "Guard", "Gzip", "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory",
-    "Limits", "MemoryStore", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
+    "Limits", "LogTo", "MemoryStore", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
     "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript", "Response",
     "ReverseProxy", "RewriteRule", "Rewriter", "RootPath", "SCGIResource", "SQLiteStore",
     "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool",

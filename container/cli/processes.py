@@ -43,6 +43,8 @@ def run_processes(
     `layer` gives the default address what those endpoints have around them; `privileges` are given up by the
     workers; `directory` is where the command was started.
     """
+    if options["profile"] is not None:
+        raise ConfigProblem("expected one process, not replaced, with --profile, got more")
     if os.name != "posix":
         raise ConfigProblem("expected a POSIX system for more than one process, got none")
     # Late: one process needs nothing of it.

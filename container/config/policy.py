@@ -7,13 +7,18 @@ themselves (tree/, resources/, sessions/).
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.compound import HeaderField, Several, Spelt, Table
 from container.config.encoders import parse_encoders, spell_encoders
 from container.config.kinds.kind import Key, construct, load
 from container.config.problems import ConfigProblem
-from container.config.values import HeaderField, Number, Several, Size, Spelt, Table, Text
+from container.config.values import Number, Schema, Size, Text
+from container.service.logs import LogFile
+from container.tree.accesslog import FORMATS, AccessLog, make_formatter
+from container.tree.own_log import LogTo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +98,44 @@ def _sessions(inner: Resource, spec: str) -> Resource:
 
 def _basic(inner: Resource, path: str) -> Resource:
     return construct(load("container.resources.auth:BasicAuth"), inner, htpasswd=path)
+
+
+class LogPlace(Text):
+    """Where requests of a place are logged: `no`, `FILE` or `FORMAT:FILE`; the value is that text."""
+
+    toml = "false or a file"
+
+    def __init__(self) -> None:
+        super().__init__("no|[FORMAT:]FILE")
+
+    def load(self, value: object, name: str) -> str:
+        if value is False:
+            return "no"
+        loaded: str = super().load(value, name)
+        return loaded
+
+    def spell(self, value: str) -> Any:
+        return False if value == "no" else value
+
+    def show(self, value: str) -> str:
+        return value
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"const": False}, {"type": "string", "minLength": 1}]}
+
+
+def _log_to(inner: Resource, name: str) -> Resource:
+    if name == "no":
+        return LogTo(inner, None)
+    form, colon, path = name.partition(":")
+    if not colon or form not in FORMATS:
+        form, path = "combined", name
+    try:
+        stream = sys.stdout if path == "-" else LogFile(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigProblem(f"expected a file to write to as access-log, got {path!r}: {reason}") from error
+    return LogTo(inner, AccessLog(stream, make_formatter(form)), name=name)
 
 
 def spec_of(store: Any) -> str | None:
@@ -175,6 +218,12 @@ POLICIES: Final = (
         "container.resources.access:Allow",
         _made("container.resources.access:Allow"),
         lambda resource: resource.networks.entries,
+    ),
+    Policy(
+        Key("access-log", LogPlace(), "no, or a log of its own: a file, with its format in front as in json:FILE."),
+        "container.tree.own_log:LogTo",
+        _log_to,
+        lambda resource: "no" if resource.access_log is None else resource.name or None,
     ),
     Policy(
         Key("headers", Fields(), "Fields to add to its answers."),

@@ -56,7 +56,7 @@ def plain_lines(fields: Iterable[RawField], dropped: frozenset[bytes]) -> bytes 
     for field in fields:
         name = field[0]
         if name in dropped:
-            if name == b"connection" and field[1].lower() not in _OF_THE_CONNECTION:
+            if name == b"te" or (name == b"connection" and field[1].lower() not in _OF_THE_CONNECTION):
                 return None
         elif name in _CLOSER or b"_" in name:
             return None
@@ -109,6 +109,23 @@ def asked_protocols(request: Request) -> bytes:
     if b"upgrade" not in options or _NO_TUNNEL.intersection(protocols):
         return b""
     return b", ".join(wanted)
+
+
+def connection_lines(request: Request, protocols: bytes) -> bytes:
+    """What the client asks of its connection and the gateway of its own: `protocols`, and trailers (RFC 9110 10.1.4),
+    which some servers leave out for those who do not say that they take them."""
+    te = [value for name, value in request.raw_headers if name == b"te"]
+    takes_trailers = request.http_version == "1.1" and b"trailers" in list_tokens(te)
+    options = [*([b"Upgrade"] if protocols else []), *([b"TE"] if takes_trailers else [])]
+    if not options:
+        return b""
+    return b"".join(
+        (
+            b"Connection: %b\r\n" % b", ".join(options),
+            b"Upgrade: %b\r\n" % protocols if protocols else b"",
+            b"TE: trailers\r\n" if takes_trailers else b"",
+        )
+    )
 
 
 def lines(fields: Iterable[RawField]) -> bytes:

@@ -45,12 +45,14 @@ class Request:
 
     __slots__ = (
         "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
-        "memo", "method", "notes", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user", "variables",
+        "memo", "method", "notes", "own_log", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
+        "variables",
     )  # fmt: skip
 
     exchange: "Exchange"
     connection: Connection
     site: object
+    own_log: object  # said on the way down the tree, where a place has a log of its own
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ another one. Sockets are `channel/`'s; the walk down the tree is `traverse.py`'s
 
 import logging
 from asyncio import CancelledError, Task, get_running_loop
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from importlib import import_module
 from inspect import isawaitable
@@ -24,6 +24,7 @@ from container.message.request import Request
 from container.message.response import Response
 from container.tree.encoding import EncodingRules
 from container.tree.forwarded import Forwarded
+from container.tree.own_log import by_place
 from container.tree.pages import error_page, traceback_page
 from container.tree.policies import add_missing
 from container.tree.resource import Answer, Resource
@@ -193,6 +194,7 @@ class Site(Resource):
 
     async def start(self) -> None:
         """Start every resource of the tree, the root first; those started are stopped when one fails."""
+        self.log = by_place(self.log, self._all_resources())
         self.takes_notes = self.takes_notes or getattr(self.log, "needs_notes", False)
         started: list[Resource] = []
         try:
@@ -225,6 +227,11 @@ class Site(Resource):
                 found[resource] = None
                 waiting.extend(reversed(resource.parts()))
         return list(found)
+
+    def _all_resources(self) -> Iterator[Resource]:
+        """Those of inner sites too."""
+        for resource in self.resources():
+            yield from resource._all_resources() if isinstance(resource, Site) else (resource,)
 
     def error_response(self, request: Request, status: int, detail: str = "") -> Response:
         """The page this site shows for `status`."""

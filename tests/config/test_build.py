@@ -267,6 +267,7 @@ def test_a_new_kind_is_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plugin_brings_kinds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DM-10: a further kind is an entry point, and needs no command of its own."""
     points = [
         EntryPoint("text", "hello:of_kind", module.GROUP),
         EntryPoint("odd", "hello:none", module.GROUP),

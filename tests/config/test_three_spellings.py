@@ -19,7 +19,7 @@ from container.message.websocket import WebSocketOptions
 from container.resources.access import *
 from container.resources.cgi import CGIDirectory, CGIScript
 from container.tree.policies import AddHeaders, BodyLimit, RootPath, Variables
-import hello, page
+import sys, hello, page
 """
 
 
@@ -220,7 +220,8 @@ application.mount("one", CGIScript("cgi-bin/hello.cgi", warm=True, **options))
             "--mount-option=/admin:rate-limit=100/m:20", "--mount-option=/admin:concurrency=9",
             "--mount-option=/admin:limit-request-body=1M", "--mount-option=/admin:headers=X-Frame-Options: DENY",
             "--mount-option=/admin:compress=br:5,gzip", "--mount-option=/admin:sessions=sqlite:s.db",
-            "--mount-option=/admin:variables=COLOUR=blue", "--mount=/admin/raw=files:public",
+            "--mount-option=/admin:variables=COLOUR=blue", "--mount-option=/admin:access-log=json:admin.log",
+            "--mount-option=/admin/raw:access-log=no", "--mount=/admin/raw=files:public",
             "--mount-option=/admin/raw:compress=none",
             "--mount-option=/admin/raw:forward-auth=http://127.0.0.1:9091/verify",
         ],
@@ -229,6 +230,7 @@ application.mount("one", CGIScript("cgi-bin/hello.cgi", warm=True, **options))
 path = "/admin/raw"
 files = "public"
 compress = "none"
+access-log = false
 forward-auth = "http://127.0.0.1:9091/verify"
 [[mount]]
 path = "/admin"
@@ -238,6 +240,7 @@ deny = "10.0.0.1"
 htpasswd = "users.txt"
 rate-limit = "100/m:20"
 concurrency = 9
+access-log = "json:admin.log"
 limit-request-body = 1048576
 compress = ["br:5", "gzip"]
 sessions = "sqlite:s.db"
@@ -262,10 +265,13 @@ for wrap in (
     lambda inner: RateLimit(inner, 100, per=60, burst=20),
     lambda inner: Deny(inner, ["10.0.0.1"]),
     lambda inner: Allow(inner, ["10.0.0.0/8", "::1"]),
+    lambda inner: LogTo(inner, AccessLog(sys.stdout), name="json:admin.log"),
     lambda inner: AddHeaders(inner, {"X-Frame-Options": "DENY"}),
 ):
     admin = wrap(admin)
-admin.mount("raw", ForwardAuth(Encoded(Files("public"), []), "http://127.0.0.1:9091/verify"))
+admin.mount("raw", LogTo(
+    ForwardAuth(Encoded(Files("public"), []), "http://127.0.0.1:9091/verify"), None
+))
 page.page.mount("admin", admin)
 application = page.page
 """,

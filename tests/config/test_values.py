@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from container.config.compound import HeaderField
 from container.config.problems import ConfigProblem
-from container.config.values import Duration, HeaderField, Size, spell_size
+from container.config.values import Count, Duration, Size, processors, spell_size
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,10 @@ def test_a_header_is_split_at_its_first_colon() -> None:
 def test_headers_nobody_may_add(text: str) -> None:
     with pytest.raises(ConfigProblem, match="expected"):
         HeaderField().parse(text, "--x")
+
+
+def test_as_many_as_there_are_processors() -> None:
+    assert Count(1, 1000).parse("auto", "--x") == Count(1, 1000).load("auto", "x") == processors() >= 1
+    assert Count(1, 1000).parse("3", "--x") == 3
+    with pytest.raises(ConfigProblem, match="expected a number from 1 to 1000 for --x, got 'car'"):
+        Count(1, 1000).parse("car", "--x")

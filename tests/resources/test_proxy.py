@@ -119,6 +119,20 @@ def test_the_upstream_learns_of_the_client() -> None:
     assert values(seen, "via") == ["1.1 container"]
 
 
+def test_a_client_that_takes_trailers_gets_them() -> None:
+    """PX-01: TE is of one connection, so it is said anew; nothing else of it goes on."""
+    for fields, expected in (
+        (("TE: trailers", "Connection: TE"), ["trailers"]),
+        (("TE: gzip, trailers", "Connection: close, TE"), ["trailers"]),
+        (("TE: gzip", "Connection: TE"), []),
+        (("Connection: TE",), []),
+    ):
+        seen = asyncio.run(asked(request("/m/", *fields)))
+        assert values(seen, "te") == expected
+        assert values(seen, "connection") == ["TE"] * len(expected)
+    assert values(asyncio.run(asked(request("/m/", "TE: trailers", version="1.0"))), "te") == []
+
+
 @pytest.mark.parametrize(
     ("base", "expected"),
     [

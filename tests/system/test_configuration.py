@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pstats
 import re
 import signal
 import subprocess
@@ -177,3 +178,15 @@ def test_a_job_beside_the_tree_and_any_number_of_addresses(start: Start, finish:
     assert running.stop() == 0
     assert running.output.splitlines()[-1] == "stopped"
     assert not os.path.exists(here / "site.sock")
+
+
+def test_a_profile_is_written_at_the_end(start: Start, finish: Any, here: Path) -> None:
+    """DM-09"""
+    running = start("app:application", "--port=0", "--profile=stats", "--notracebacks", "-n")
+    assert running.fetch().status == 200
+    assert running.stop() == 0
+    statistics = pstats.Stats(str(here / "stats"))
+    assert statistics.total_calls > 0
+    done = finish("app:application", "--port=0", "--profile=stats", "--workers=2", cwd=here)
+    assert done.stderr == "container: expected one process, not replaced, with --profile, got more\n"
+    assert done.returncode == 2

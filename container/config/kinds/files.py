@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.compound import Either, Several, Table
 from container.config.gateways import host_directory
 from container.config.importer import check_callable, import_object
 from container.config.kinds.kind import Key, Kind, construct
@@ -12,7 +13,7 @@ from container.config.objects import as_resource
 from container.config.problems import ConfigProblem
 from container.config.scripts import processors_of
 from container.config.tac import load_tac
-from container.config.values import Choice, Either, Several, Size, Switch, Table, Text
+from container.config.values import Choice, Size, Switch, Text
 from container.service.application import Application
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.compound import Table
 from container.config.kinds.kind import Key, Kind, construct
-from container.config.values import Choice, Duration, Number, Switch, Table, Text
+from container.config.values import Choice, Duration, Number, Switch, Text
 
 if TYPE_CHECKING:
     from container.config.settings import Settings

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.compound import Several, Table
 from container.config.kinds.kind import Key, Kind, construct
 from container.config.problems import ConfigProblem
 from container.config.scripts import PASSED, scripts_at
 from container.config.users import user_directories
-from container.config.values import Duration, Number, Several, Switch, Table, Text
+from container.config.values import Duration, Number, Switch, Text
 
 if TYPE_CHECKING:
     from container.config.settings import Settings

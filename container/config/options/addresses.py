@@ -7,8 +7,9 @@ from typing import Final
 
 from container.channel.certificates import parse_minimum
 from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, parse_endpoint
+from container.config.compound import Spelt
 from container.config.options.option import Section, option, switch
-from container.config.values import Choice, Number, Spelt, Text
+from container.config.values import Choice, Number, Text
 from container.service.server import DEFAULT_ADDRESS
 
 DEFAULT_HOST, _, _port = DEFAULT_ADDRESS.partition(":")

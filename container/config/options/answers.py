@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from container.config.compound import HeaderField, Spelt
 from container.config.encoders import parse_encoders, spell_encoders
 from container.config.options.option import Section, option, switch
-from container.config.values import HeaderField, Spelt, Text
+from container.config.values import Text
 from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from container.config.compound import Spelt
 from container.config.options.option import Section, option, switch
-from container.config.values import Choice, Spelt, Text
+from container.config.values import Choice, Text
 from container.service.logs import FACILITIES, LEVELS, LOG_FORMATS, check_prefix, parse_address
 from container.service.logs.syslog import DEFAULT_ADDRESS, DEFAULT_PREFIX
 from container.tree.accesslog import FORMATS, FormatProblem, make_formatter

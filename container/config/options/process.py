@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from container.config.compound import Spelt
 from container.config.options.option import Section, option, switch
-from container.config.values import Choice, Duration, Number, Size, Spelt, Text
+from container.config.values import Choice, Count, Duration, Number, Size, Text
 from container.service.loop import LOOPS
 from container.service.server import GRACEFUL_TIMEOUT_S
 
@@ -46,6 +47,11 @@ PROCESS: Final = Section(
         ),
         option("--loop", type=Choice(LOOPS, "NAME"), default="auto", help=f"Event loop: {', '.join(LOOPS)}."),
         switch("-n", "--nodaemon", help="Accepted, no effect: the foreground is the default."),
+        option(
+            "--profile", type=Text("FILE"), only_here=True,
+            help="Write what the time went to, as statistics of cProfile, to a file at the end. One process only.",
+        ),
+        switch("--notracebacks", hidden=True, help="Accepted, no effect: tracebacks are not shown."),
         switch("-o", "--no-save", help="Accepted, no effect."),
     ),
 )  # fmt: skip
@@ -54,8 +60,8 @@ WORKERS: Final = Section(
     "Workers",
     (
         option(
-            "--workers", "-w", type=Number(1, 1000), default=1, variables=("WEB_CONCURRENCY",),
-            help="How many processes serve.",
+            "--workers", "-w", type=Count(1, 1000), default=1, variables=("WEB_CONCURRENCY",),
+            help="How many processes serve; auto: as many as there are processors.",
         ),
         option(
             "--max-requests", "--limit-max-requests", type=Number(0, 1_000_000_000), default=0,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from container.config.compound import Spelt
 from container.config.gateways import parse_proxies
 from container.config.options.option import Section, option
-from container.config.values import Duration, Number, Size, Spelt
+from container.config.values import Duration, Number, Size
 from container.message.limits import Limits, Timeouts
 
 _limits, _timeouts = Limits(), Timeouts()

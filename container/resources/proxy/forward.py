@@ -18,6 +18,7 @@ from container.message.gateway import (
     asked_protocols,
     changed_lines,
     check_hops,
+    connection_lines,
     end_to_end,
     text,
 )
@@ -181,8 +182,8 @@ class ForwardProxy(Resource):
         check_hops(fields)
         headers = Headers(text([(b"Host", authority), *fields, *self._via]))
         self.change_request(request, headers)
-        switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % call.protocols if call.protocols else b""
-        return b"%b %b HTTP/1.1\r\n%b%b" % (request.method.encode(), path, changed_lines(headers), switch)
+        ours = connection_lines(request, call.protocols)
+        return b"%b %b HTTP/1.1\r\n%b%b" % (request.method.encode(), path, changed_lines(headers), ours)
 
     def answer(self, request: Request, head: ResponseHead, upstream: object) -> FieldBlock:
         headers = Headers(text([*end_to_end(head.fields), *self._via]))

@@ -18,6 +18,7 @@ from container.message.gateway import (
     changed_lines,
     check_hops,
     client_lines,
+    connection_lines,
     end_to_end,
     forwarding_lines,
     lines,
@@ -73,14 +74,17 @@ class HeadMaker:
 
     def _made(self, request: Request, upstream: Upstream, protocols: bytes) -> bytes:
         fields = None if self._trusts else plain_lines(request.raw_headers, _DROPPED)
+        if fields is None:
+            fields = lines(self._fields(request)) + connection_lines(request, protocols)
         return b"".join(
             (
                 _start_line(request, upstream),
                 b"Host: ",
                 self._host_of(request, upstream).encode("latin-1"),
                 b"\r\n",
-                lines(self._fields(request)) if fields is None else fields,
-                self._own(request, upstream, protocols),
+                fields,
+                self._via,
+                self._way(request, upstream),
             )
         )
 
@@ -92,7 +96,9 @@ class HeadMaker:
             (
                 _start_line(request, upstream),
                 changed_lines(headers),
-                self._own(request, upstream, protocols),
+                connection_lines(request, protocols),
+                self._via,
+                self._way(request, upstream),
                 self._client(request),
             )
         )
@@ -114,11 +120,6 @@ class HeadMaker:
         fields = [_one_hop_less(field) for field in fields]
         check_hops(fields)
         return fields
-
-    def _own(self, request: Request, upstream: Upstream, protocols: bytes) -> bytes:
-        """Our fields but for those of the client's end."""
-        own = self._via + self._way(request, upstream)
-        return own + b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocols if protocols else own
 
     def _way(self, request: Request, upstream: Upstream) -> bytes:
         base, mount = upstream.base, request.raw_path[: request.consumed]

@@ -7,7 +7,7 @@ Here: how a request meets a file and becomes an answer. Which file: `finder.py`;
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import isclass
 from os import PathLike
 from typing import Final, Protocol, TypeAlias, runtime_checkable
@@ -99,15 +99,13 @@ class Files(Resource):
         links: Links = "follow",
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
-        if isinstance(index, str) or any("/" in name or "\0" in name or not name for name in index):
-            raise ValueError(f"expected a list of file names as index, got {index!r}")
-        if isinstance(ignore_ext, str) or any("/" in each or "\0" in each or not each for each in ignore_ext):
-            raise ValueError(f"expected a list of extensions as ignore_ext, got {ignore_ext!r}")
+        index = _parts_of_names(index, "file names as index")
+        ignore_ext = _parts_of_names(ignore_ext, "extensions as ignore_ext")
         if links not in _LINKS:
             raise ValueError(f"expected links to be one of {', '.join(_LINKS)}, got {links!r}")
         self.made_with: dict[str, object] = {
-            "index": tuple(index), "listing": listing, "types": types or {}, "default_type": default_type,
-            "ignore_ext": tuple(ignore_ext), "precompressed": precompressed, "cache_control": cache_control,
+            "index": index, "listing": listing, "types": types or {}, "default_type": default_type,
+            "ignore_ext": ignore_ext, "precompressed": precompressed, "cache_control": cache_control,
             "immutable": immutable, "fallback": fallback, "dotfiles": dotfiles, "links": links,
             "cache_bytes": cache_bytes, "processors": processors or {},
         }  # fmt: skip
@@ -129,16 +127,13 @@ class Files(Resource):
         self._listing = listing
         self._precompressed = precompressed
         self._fallback = None if fallback is None else os.fsencode("/" + fallback.removeprefix("/"))
-        self._processors = {
-            "." + each.lower().removeprefix("."): factory for each, factory in (processors or {}).items()
-        }
+        self._processors = _by_extension(processors or {})
         self._is_front = self._fallback is not None and extension(self._fallback) in self._processors
         if self._fallback is not None and not self._is_front and extension(self._fallback) in _SCRIPTS:
             raise ValueError(
                 f"expected a processor to run the fallback {fallback!r}, got none for its extension"
             )
-        processors_once: list[object] = list(dict.fromkeys(self._processors.values()))
-        self._living = [each for each in processors_once if isinstance(each, Living) and not isclass(each)]
+        self._living = _living(self._processors.values())
         self._not_found = not_found
         self._forbidden = forbidden
         self._dotfiles = dotfiles
@@ -388,3 +383,20 @@ def _page(request: Request, page: Page, status: int) -> Reply:
     if page is None:
         raise HTTPError(status)
     return page if isinstance(page, Response) else page.render(request)
+
+
+def _parts_of_names(parts: Sequence[str], what: str) -> tuple[str, ...]:
+    """What names of files consist of, or are. ValueError when it cannot be that."""
+    if isinstance(parts, str) or any("/" in each or "\0" in each or not each for each in parts):
+        raise ValueError(f"expected a list of {what}, got {parts!r}")
+    return tuple(parts)
+
+
+def _by_extension(processors: Mapping[str, Processor]) -> dict[str, Processor]:
+    return {"." + each.lower().removeprefix("."): factory for each, factory in processors.items()}
+
+
+def _living(processors: Iterable[object]) -> list[Living]:
+    """Those that start and stop with the files, each once."""
+    once = dict.fromkeys(processors)
+    return [each for each in once if isinstance(each, Living) and not isclass(each)]

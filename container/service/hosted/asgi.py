@@ -12,7 +12,7 @@ from container.service.hosted.exchange import HostedExchange, Send
 from container.service.hosted.incoming import Receive
 from container.service.hosted.scope import raw_path, request_from
 from container.service.server import LOG_FLUSH_S, as_site
-from container.tree.accesslog import AccessLog
+from container.tree.accesslog import Flushable
 from container.tree.resource import Resource
 from container.tree.site import Site
 
@@ -112,7 +112,7 @@ class HostedSite:
 
     async def _start(self) -> None:
         await self.site.start()
-        if isinstance(self.site.log, AccessLog):
+        if isinstance(self.site.log, Flushable):
             self._flush_on_time(self.site.log)
 
     async def stop(self) -> None:
@@ -122,10 +122,10 @@ class HostedSite:
             self._flushing.cancel()
             self._flushing = None
         await self.site.stop()
-        if isinstance(self.site.log, AccessLog):
+        if isinstance(self.site.log, Flushable):
             self.site.log.flush()
 
-    def _flush_on_time(self, access_log: AccessLog) -> None:
+    def _flush_on_time(self, access_log: Flushable) -> None:
         access_log.flush()
         loop = asyncio.get_running_loop()
         self._flushing = loop.call_later(LOG_FLUSH_S, self._flush_on_time, access_log)
