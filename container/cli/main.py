@@ -103,11 +103,11 @@ def _main(arguments: list[str]) -> int:
         return code
     gathered = gather(texts)
     options = dict(gathered.configuration.values)
-    configure_logging(logs_of(options))
-    _remark(gathered)
     prepare_development(options, endpoints_of(gathered.configuration))
     started_in = os.getcwd() if wants_arbiter(options) else None
     enter_directories(options)
+    configure_logging(logs_of(options))
+    _remark(gathered)
     looking = _looking(name, options)
     with ExitStack() as stack:
         if looking is not None:

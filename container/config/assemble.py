@@ -84,6 +84,8 @@ def source_of(gathered: Gathered) -> Source:
 def settings_of(configuration: Configuration, access_log: AccessLog | None) -> Settings:
     """Only what was given replaces what a ready-made site says of itself."""
     values, given = configuration.values, configuration.given
+    if values["send_request_id"] and values["request_id"] == "off":
+        raise ConfigProblem("expected --request-id accept or issue with --send-request-id, got neither")
     limits = {name: given[option] for option, name in _LIMITS.items() if option in given}
     default = Limits()
     if limits.get("field_size", 0) > default.field_size:  # one of that size must fit in beside ordinary ones

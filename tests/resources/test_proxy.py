@@ -20,9 +20,11 @@ from container.resources.sendfile import SendfileFrom
 from container.resources.vhostmonster import VHostMonster
 from container.resources.websocket import WebSocketResource
 from container.service.server import serving
+from container.tree.accesslog import make_formatter
+from container.tree.request_ids import RequestIds
 from container.tree.resource import Resource
 from container.tree.site import Site
-from tests.leaf import Leaf, request
+from tests.leaf import Leaf, MemoryLog, request
 from tests.upstreams import Scripted, fetch, saying, serve, talking
 
 if TYPE_CHECKING:
@@ -106,6 +108,25 @@ def test_hop_by_hop_fields_stay_and_repeated_ones_go_on() -> None:
         "host", "a", "cookie", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port",
         "x-forwarded-prefix",
     }  # fmt: skip
+
+
+def test_the_upstream_learns_which_request_it_is_and_the_log_which_upstream_it_was() -> None:
+    """AS-08, LG-02: `X-Request-ID` and `traceparent`, as the log has them."""
+
+    async def main() -> None:
+        log = MemoryLog(make_formatter("%(upstream)s %(request_id)s %(trace_id)s"))
+        async with serve(Leaf(echo)) as upstream:
+            url = f"http://127.0.0.1:{upstream.port}"
+            root = RequestIds(ReverseProxy(url))
+            async with serve(Site(root, access_log=log)) as server:
+                _, _, content = await fetch(
+                    server.port, request("/", "traceparent: nonsense", "X-Request-ID: a b")
+                )
+            seen = json.loads(content)
+            (id,), (trace,) = values(seen, "x-request-id"), values(seen, "traceparent")
+            assert log.lines == [f"{url} {id} {trace.split('-')[1]}"]
+
+    asyncio.run(main())
 
 
 def test_the_upstream_learns_of_the_client() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from container.message.headers import Headers
 from container.service.hosted import as_asgi
 from container.service.hosted.exchange import WINDOW, AnswerBroken
 from container.service.hosted.scope import raw_path, request_from
+from container.tree.accesslog import make_formatter
 from tests.leaf import Held, Leaf
 
 if TYPE_CHECKING:
@@ -475,6 +477,20 @@ def test_observers_learn_of_a_client_that_leaves() -> None:
         assert '"GET / HTTP/1.1" 499 - ' in lines.getvalue()
 
     run(main())
+
+
+def test_the_access_log_measures_under_a_foreign_server_too() -> None:
+    """LG-02: times and the fields of the answer."""
+    lines = io.StringIO()
+    log = AccessLog(lines, make_formatter("%(duration_s)s %(first_byte_s)s %({content-length}o)s %(bytes)s"))
+
+    async def main() -> None:
+        app = as_asgi(Site(Leaf(lambda _: "hello"), access_log=log))
+        await Host(app, None, END)()
+        await app.stop()
+
+    run(main())
+    assert re.fullmatch(r"0\.\d{6} 0\.\d{6} 5 5\n", lines.getvalue())
 
 
 def test_a_stream_is_closed_when_its_client_leaves() -> None:

@@ -186,6 +186,26 @@ def test_the_log_of_requests_goes_where_it_is_sent_in_the_format_asked_for(start
     assert records[2]["error"] == "LookupError"
 
 
+def test_log_files_are_found_from_the_directory_asked_for(start: Any, here: Path) -> None:
+    """DM-03: both, after `--chdir`, however the process was started."""
+    (here / "logs").mkdir()
+    options = (
+        "--app-dir",
+        "..",
+        "--chdir",
+        "logs",
+        "--log-file",
+        "server.log",
+        "--access-log-file",
+        "access.log",
+    )
+    running = start(*ONE, *options)
+    running.fetch("/broken")
+    assert running.stop() == 0
+    assert "/broken" in (here / "logs" / "server.log").read_text()
+    assert "/broken" in (here / "logs" / "access.log").read_text()
+
+
 @pytest.mark.parametrize("option", ["-l", "--logfile"])
 def test_an_option_that_means_two_things_elsewhere_is_told_apart(
     finish: Any, here: Path, option: str
@@ -193,7 +213,7 @@ def test_an_option_that_means_two_things_elsewhere_is_told_apart(
     """CL-03, DM-03."""
     done = finish(*ONE, option, "x.log")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "expected --log-file for the log of the server or --access-log-file" in done.stderr
+    assert "use --log-file for the log of the server, --access-log-file for that of requests" in done.stderr
     assert not (here / "x.log").exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from container.message.response import Response
 from container.resources.vhost import VirtualHosts
+from container.resources.wsgi import WSGIResource
 from container.testing import Client
 from container.tree.accesslog import CombinedFormatter, CommonFormatter, Entry, FormatProblem, make_formatter
 from container.tree.resource import Resource
@@ -242,3 +243,19 @@ def test_notes_are_taken_only_for_formats_that_need_them(form: str, needs: bool)
         client.get("/")
     assert log.needs_notes is needs
     assert seen == [needs]
+
+
+def test_the_time_in_the_queue_is_that_before_a_thread_was_free() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"x"]
+
+    entries: list[Entry] = []
+    log = MemoryLog(lambda entry: str(entries.append(entry)))
+    with Client(Site(WSGIResource(app), access_log=log)) as client:
+        client.get("/")
+        log.flush()
+    (entry,) = entries
+    assert entry.queue_s is not None
+    assert entry.duration_s is not None
+    assert 0 < entry.queue_s < entry.duration_s
