@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from container.resources.websocket import WebSocketResource
     from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service
+    from container.service.hosted.fastcgi import FastCGIServer
     from container.service.server import serve
     from container.sessions import MemoryStore, Sessions
     from container.sessions.redis import RedisStore
@@ -89,6 +90,7 @@ _HOMES = {
     "ErrorPage": "tree.pages",
     "FastCGIProcessor": "resources.responder",
     "FastCGIResource": "resources.responder",
+    "FastCGIServer": "service.hosted.fastcgi",
     "FileBody": "message.file_body",
     "Files": "resources.static",
     "FormLogin": "resources.auth",
@@ -154,7 +156,7 @@ __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type 
     "ASGIResource", "AccessLog", "AddHeaders", "Allow", "Application", "AsIs", "Avatars", "BasicAuth",
     "BearerAuth", "BodyLimit", "Brotli", "ClientDisconnected", "ClientTimeouts", "ConcurrencyLimit",
     "Data", "Deflate", "Deny", "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor",
-    "FastCGIResource", "FileBody", "Files", "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded",
+    "FastCGIResource", "FastCGIServer", "FileBody", "Files", "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded",
     "Front", "Guard", "Gzip", "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory",
     "Limits", "LogTo", "MemoryStore", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
     "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript", "Response",
