@@ -21,6 +21,7 @@ from container.cli.commands import LOOKING
 from container.cli.options import read_line, usage_line
 from container.cli.processes import prepare_development, run_processes, wants_arbiter
 from container.config.assemble import (
+    asks_for_addresses,
     assemble,
     change_directory,
     endpoints_of,
@@ -176,9 +177,10 @@ def _serve(
         return run_processes(
             options,
             partial(_load_or_exit, load_anew),
-            source_of(gathered),
+            source_of(gathered.configuration, gathered.mounts),
             [layered(configuration, each) for each in endpoints_of(configuration)],
             layer=partial(layered, configuration),
+            asks=asks_for_addresses(gathered),
             privileges=privileges_of(options),
             directory=started_in,
         )

@@ -35,13 +35,14 @@ def run_processes(
     endpoints: Sequence[Endpoint],
     *,
     layer: Callable[[Endpoint], Endpoint],
+    asks: bool,
     privileges: Privileges,
     directory: str | None,
 ) -> int:
     """Serve what `load` gives, on `endpoints` where any are given; the exit code.
 
     `layer` gives the default address what those endpoints have around them; `privileges` are given up by the
-    workers; `directory` is where the command was started.
+    workers; `asks`: only the application knows where it is served; `directory` is where the command was started.
     """
     if options["profile"] is not None:
         raise ConfigProblem("expected one process, not replaced, with --profile, got more")
@@ -72,9 +73,8 @@ def run_processes(
         watch=watch_of(options, source),
         on_serving=(lambda: verdict.tell(0)) if verdict is not None else (lambda: None),
     )
-    names_addresses = source.app is not None or source.tac is not None
     groups = None
-    if endpoints or not names_addresses:
+    if not asks:
         groups = [list(endpoints) or [layer(each) for each in as_endpoints(())]]
     code = run_workers(load, settings, groups)
     if verdict is not None:

@@ -22,6 +22,7 @@ from container.channel.endpoints import (
     with_tls,
 )
 from container.config.build import build
+from container.config.gather import ROOTS
 from container.config.options.addresses import DEFAULT_CERTIFICATE, DEFAULT_HOST, DEFAULT_PORT, PLATFORM_PORT
 from container.config.problems import ConfigProblem
 from container.config.scripts import Scripts
@@ -36,11 +37,12 @@ from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
 from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import ExitStack
 
     from container.config.gather import Gathered
     from container.config.layers import Configuration
+    from container.config.mounts import Mount
     from container.service.application import Application
 
 _LIMITS = {
@@ -53,9 +55,27 @@ _LIMITS = {
 
 def assemble(gathered: Gathered, stack: ExitStack) -> Application:
     """The application with all that was said of it; files that are opened for it are closed with `stack`."""
-    configuration = gathered.configuration
-    settings = settings_of(configuration, open_access_log(configuration.values, stack))
-    application = build(source_of(gathered), settings, endpoints_of(configuration))
+    log = open_access_log(gathered.configuration.values, stack)
+    if not gathered.sites:
+        return _site(gathered.configuration, gathered.mounts, log)
+    parts = [*gathered.sites]
+    if gathered.mounts or any(gathered.configuration.given.get(root) for root in ROOTS):
+        parts.insert(0, (gathered.configuration, gathered.mounts))
+    applications = [_site(configuration, mounts, log) for configuration, mounts in parts]
+    whole, *others = applications
+    for each in others:
+        if each.services:
+            raise ConfigProblem(
+                f"expected services in the first site only, got {each.services[0]!r} in another"
+            )
+        whole.bindings += each.bindings
+    return whole
+
+
+def _site(configuration: Configuration, mounts: Sequence[Mount], log: AccessLog | None) -> Application:
+    """An application of what is said of one site."""
+    settings = settings_of(configuration, log)
+    application = build(source_of(configuration, mounts), settings, endpoints_of(configuration))
     application.bindings = [
         replace(binding, endpoints=tuple(layered(configuration, each) for each in binding.endpoints))
         for binding in application.bindings
@@ -63,8 +83,17 @@ def assemble(gathered: Gathered, stack: ExitStack) -> Application:
     return application
 
 
-def source_of(gathered: Gathered) -> Source:
+def asks_for_addresses(gathered: Gathered) -> bool:
+    """Does only what is built know where it is served?"""
     values = gathered.configuration.values
+    names_none = not endpoints_of(gathered.configuration)
+    return bool(gathered.sites) or (
+        names_none and (values["app"] is not None or values["python"] is not None)
+    )
+
+
+def source_of(configuration: Configuration, mounts: Sequence[Mount]) -> Source:
+    values = configuration.values
     return Source(
         app=values["app"],
         wsgi=values["wsgi"],
@@ -75,7 +104,7 @@ def source_of(gathered: Gathered) -> Source:
         script=values["resource_script"],
         user_dirs="public_html" if values["user_dirs"] else None,
         factory=values["factory"],
-        mounts=gathered.mounts,
+        mounts=mounts,
         cgi=values["cgi"],
         cgi_bins=values["cgi_bin"],
     )

@@ -60,13 +60,12 @@ def config_of(application: Application, configuration: Configuration) -> str:
     """The text of a container.toml that says the same; with a remark on what cannot be said in one."""
     remarks = [f"# a service that only Python has: {each!r}" for each in application.services]
     sites = {id(binding.site): binding for binding in application.bindings}
-    remarks += ["# more than one site: only Python has that"] * (len(sites) > 1)
-    texts = []
+    tables = []
     for binding in sites.values():
         assert isinstance(binding.site, Site), "bind_sites has made it one"
-        table = describe_options(configuration) | describe_site(binding.site, binding.endpoints)
-        texts.append(dump(table))
-    return "\n".join([*remarks, *texts])
+        tables.append(describe_site(binding.site, binding.endpoints))
+    own = tables[0] if len(tables) == 1 else {"site": tables} if tables else {}
+    return "\n".join([*remarks, dump(describe_options(configuration) | own)])
 
 
 def describe_options(configuration: Configuration) -> Table:

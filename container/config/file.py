@@ -1,7 +1,8 @@
 """Configuration in a file: `container.toml`, or `[tool.container]` of a pyproject.toml.
 
 Keys at the top are the long options of the command line; each `[[mount]]` is a place in the tree, with `path` and
-perhaps `host`, one key that names its kind, and keys of that kind and of policies. Here: from the file to a layer
+perhaps `host`, one key that names its kind, and keys of that kind and of policies; each `[[site]]` is one of several
+sites, with options and mounts of its own. Here: from the file to a layer
 of values and to mounts, with the file and the line in front of everything that is said against them. Not here:
 what keys of mounts mean (build.py).
 """
@@ -18,9 +19,9 @@ from container.config.kinds.registry import KINDS, plugin_names
 from container.config.layers import Layer
 from container.config.lines import Lines
 from container.config.mounts import Mount, Place, Said, parse_host, parse_place
-from container.config.options import OPTIONS
+from container.config.options import OF_SITES, OPTIONS
 from container.config.problems import ConfigProblem, nearest_name
-from container.config.values import mismatch
+from container.config.values import mismatch, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ FILE: Final = "container.toml"
 PROJECT: Final = "pyproject.toml"
 _TABLE: Final = ("tool", "container")
 _MOUNT: Final = "mount"
+_SITE: Final = "site"
 # What a mount has besides its kind, keys and policies. `app`: the kind is found out; `object`: only Python has it.
 _PLACE: Final = ("path", "host")
 APP: Final = "app"
@@ -41,11 +43,12 @@ BY_NAME: Final[dict[str, Option]] = {option.name: option for option in OPTIONS.v
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a file says: the values of options, and mounts."""
+    """What a file says: the values of options, mounts, and further sites, each with options and mounts of its own."""
 
     path: str
     layer: Layer
     mounts: list[Mount]
+    sites: list[tuple[Layer, list[Mount]]]
 
 
 def find_file() -> str | None:
@@ -103,30 +106,40 @@ class _Reader:
         self._prefix = prefix
 
     def read(self, table: dict[str, Any]) -> File:
+        layer, mounts = self._site(table, "")
+        sites = []
+        for number, each in enumerate(self._tables(table, _SITE, ""), 1):
+            sites.append(self._site(each, f"{_SITE}[{number}]"))
+        return File(self._path, layer, mounts, sites)
+
+    def _site(self, table: dict[str, Any], name: str) -> tuple[Layer, list[Mount]]:
+        """The options of a table, and its mounts; `name` is that of one site of several."""
         values: dict[str, Any] = {}
         names: dict[str, str] = {}
-        mounts: list[Mount] = []
+        prefix = f"{name}." if name else ""
         for key, value in table.items():
-            if key == _MOUNT:
-                mounts = self._mounts(value)
+            if key == _MOUNT or (key == _SITE and not name):
                 continue
-            origin = self._origin("", key)
+            origin = self._origin(name, key)
             option = BY_NAME.get(key)
-            if option is None or option.only_here or option.table:
-                raise ConfigProblem(f"{origin}{_unknown(key)}")
-            values[option.field] = self._located(origin, partial(load_value, option, value, key))
-            names[option.field] = f"{origin}{key}"
-        return File(self._path, Layer(values, names), mounts)
+            if option is None or option.only_here or option.table or (name and option.field not in OF_SITES):
+                raise ConfigProblem(f"{origin}{_unknown(key, in_site=bool(name))}")
+            values[option.field] = self._located(origin, partial(load_value, option, value, f"{prefix}{key}"))
+            names[option.field] = f"{origin}{prefix}{key}"
+        tables = self._tables(table, _MOUNT, name)
+        return Layer(values, names), [
+            self._mount(f"{prefix}{_MOUNT}[{number}]", each) for number, each in enumerate(tables, 1)
+        ]
 
-    def _mounts(self, tables: object) -> list[Mount]:
+    def _tables(self, table: dict[str, Any], key: str, name: str) -> list[dict[str, Any]]:
+        tables = table.get(key, [])
         if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
             raise ConfigProblem(
-                f"{self._origin('', _MOUNT)}expected tables [[mount]] for mount, got {tables!r}"
+                f"{self._origin(name, key)}expected tables [[{key}]] for {key}, got {shown(tables)}"
             )
-        return [self._mount(number, each) for number, each in enumerate(tables, 1)]
+        return tables
 
-    def _mount(self, number: int, table: dict[str, Any]) -> Mount:
-        name = f"{_MOUNT}[{number}]"
+    def _mount(self, name: str, table: dict[str, Any]) -> Mount:
         origin = self._origin(name)
         kinds = [key for key in table if key in KINDS or key in plugin_names() or key in (APP, OBJECT)]
         kinds = [key for key in kinds if key not in _PLACE]
@@ -202,16 +215,18 @@ def _argument(value: object, kind: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _unknown(key: str) -> str:
+def _unknown(key: str, *, in_site: bool = False) -> str:
     dashed = key.replace("_", "-")
     if key not in BY_NAME and dashed in BY_NAME:
         return f'expected a known option, got "{key}" (did you mean "{dashed}"?)'
+    if key in BY_NAME and in_site and BY_NAME[key].field not in OF_SITES:
+        return f'expected an option of sites, got "{key}": it is of the process, and stands at the top'
     if key in BY_NAME and BY_NAME[key].table:
         return f'expected a known option, got "{key}": in a file that is {BY_NAME[key].table}'
     if key in BY_NAME:
         return f'expected an option of files, got "{key}": it is for the command line only'
     known = [name for name, option in BY_NAME.items() if not (option.only_here or option.table)]
-    return f'expected a known option, got "{key}"{nearest_name(key, [*known, _MOUNT])}'
+    return f'expected a known option, got "{key}"{nearest_name(key, [*known, _MOUNT, _SITE])}'
 
 
 def _kind_hint(table: Mapping[str, Any]) -> str:

@@ -21,11 +21,13 @@ ROOTS: Final = ("app", "wsgi", "asgi", "class", "path", "cgi", "python", "resour
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The values of all options, the mounts, and the file that some of it was read from."""
+    """The values of all options, the mounts, and the file that some of it was read from. `sites` are further ones,
+    each with all that holds for it."""
 
     configuration: Configuration
     mounts: list[Mount]
     file: str | None
+    sites: tuple[tuple[Configuration, list[Mount]], ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -54,9 +56,11 @@ def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) ->
     for text in configuration.values["env"]:
         name, _, value = text.partition("=")
         adopt({name: value}, replace=True)
-    return Gathered(
-        configuration, mounts, file.path if file is not None else None, tuple(environment.strangers())
-    )
+    sites: list[tuple[Configuration, list[Mount]]] = []
+    for own, own_mounts in file.sites if file is not None else ():
+        sites.append((merge([line, around, own, *layers[2:]]), collect(own_mounts)))
+    path = file.path if file is not None else None
+    return Gathered(configuration, mounts, path, tuple(sites), tuple(environment.strangers()))
 
 
 def _file(line: Layer, around: Layer) -> File | None:

@@ -48,6 +48,9 @@ request-timeout = "30s"  # a key of the kind
 compress = "br,gzip"     # a key that any mount may have
 ```
 
+Several sites are `[[site]]` tables with `listen`, options of the sections above from addresses to answers, and
+`[[site.mount]]`s.
+
 In a `.tac` file it is `root.mount("api", ASGIResource(app, request_timeout=30))`: keys are arguments of the class, in
 Python's spelling, and those that any mount may have are classes of their own.
 """

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from container.config.file import APP
 from container.config.kinds.registry import KINDS, unique_kinds
-from container.config.options import OPTIONS
+from container.config.options import OF_SITES, OPTIONS
 from container.config.policy import POLICIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container.config.kinds.kind import Kind
     from container.config.options import Option
 
@@ -18,23 +20,32 @@ _ID = "https://json-schema.org/draft/2020-12/schema"
 
 def make_schema() -> dict[str, Any]:
     """Draft 2020-12."""
-    properties = {
-        option.name: _of_option(option)
-        for option in OPTIONS.values()
-        if not (option.only_here or option.table)
-    }
-    properties["mount"] = {
-        "type": "array",
-        "items": {"oneOf": [*map(_of_kind, unique_kinds()), _of_app()]},
-        "description": "A place in the tree.",
+    sites = {field: each for field, each in OPTIONS.items() if field in OF_SITES}
+    own = {
+        "site": {
+            "type": "array",
+            "items": {"type": "object", "properties": _options(sites), "additionalProperties": False},
+            "description": "One of several sites.",
+        }
     }
     return {
         "$schema": _ID,
         "title": "container.toml",
         "type": "object",
-        "properties": properties,
+        "properties": _options(OPTIONS) | own,
         "additionalProperties": False,
     }
+
+
+def _options(options: Mapping[str, Option]) -> dict[str, Any]:
+    """Options by their keys, and mounts."""
+    mounts = {
+        "type": "array",
+        "items": {"oneOf": [*map(_of_kind, unique_kinds()), _of_app()]},
+        "description": "A place in the tree.",
+    }
+    keys = [each for each in options.values() if not (each.only_here or each.table)]
+    return {each.name: _of_option(each) for each in keys} | {"mount": mounts}
 
 
 def _of_option(option: Option) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container.config.options import OPTIONS
+from container.config.problems import ConfigProblem
 from container.config.values import Choice
-from tests.config.said import assembled, gathered
+from tests.config.said import assembled, gathered, printed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,3 +222,69 @@ def test_a_slip_in_the_environment_is_remarked(place: Path, monkeypatch: pytest.
     assert gathered().remarks == (
         'no option has the variable CONTAINER_THREDS (did you mean "CONTAINER_THREADS"?)',
     )
+
+
+SITES = """
+threads = 3
+
+[headers]
+X-All = "1"
+
+[[site]]
+listen = "tcp:81"
+path = "public"
+
+[[site]]
+listen = ["tcp:82", "unix:two.sock"]
+threads = 5
+keep-alive = 5
+headers = { X-Two = "2" }
+
+[[site.mount]]
+path = "/"
+wsgi = "hello:application"
+
+[[site.mount]]
+path = "/files"
+files = "other"
+listing = true
+"""
+
+
+def test_several_sites_in_one_file(place: Path) -> None:
+    """CF-03, CF-04: each with addresses of its own; what stands at the top holds for those that do not say."""
+    (place / "container.toml").write_text(SITES)
+    (place / "site.tac").write_text(
+        "from container import *\nimport hello\n"
+        "application = Application('two')\n"
+        "application.serve(Site(Files('public', listing=True), headers={'X-All': '1'}), 'tcp:81')\n"
+        "root = WSGIResource(hello.application, threads=5)\n"
+        "root.mount('files', Files('other', listing=True))\n"
+        "two = Site(root, headers={'X-Two': '2'}, timeouts=Timeouts(keep_alive=5))\n"
+        "application.serve(two, 'tcp:82', 'unix:two.sock')\n"
+    )
+    text = printed()
+    assert text == printed("-y", "site.tac")
+    assert text.count("[[site]]") == 2
+    (place / "container.toml").write_text(text)
+    assert printed() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[[site]]\nworkers = 2\n",
+         'container.toml:2: expected an option of sites, got "workers": it is of the process, and stands at the top'),
+        ("[[site]]\npath = 'public'\n[[site]]\nlistne = 1\n",
+         'container.toml:4: expected a known option, got "listne" (did you mean "listen"?)'),
+        ("[[site]]\n[[site]]\n[[site.mount]]\npath = '/'\nfiles = 'public'\n"
+         "[[site.mount]]\npath = '/x'\nfiles = 'a'\nx = 1\n",
+         "container.toml:9: expected a key of files, got site[2].mount[2].x"),
+        ("site = 1\n", "container.toml:1: expected tables [[site]] for site, got 1"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_one_of_several_sites(place: Path, text: str, line: str) -> None:
+    (place / "container.toml").write_text(text)
+    with pytest.raises(ConfigProblem) as caught:
+        assembled()
+    assert str(caught.value) == line

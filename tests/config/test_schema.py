@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from container.config.schema import make_schema
+from tests.config.test_layers import SITES
 from tests.config.test_three_spellings import TREES
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def test_it_is_a_schema() -> None:
 @pytest.mark.parametrize("name", TREES)
 def test_trees_are_valid(name: str) -> None:
     VALIDATOR.validate(tomllib.loads(TREES[name].file))
+
+
+def test_several_sites_are_valid() -> None:
+    VALIDATOR.validate(tomllib.loads(SITES))
+    assert not VALIDATOR.is_valid(tomllib.loads("[[site]]\nworkers = 2"))
 
 
 @pytest.mark.parametrize(

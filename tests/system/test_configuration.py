@@ -94,6 +94,19 @@ def test_new_workers_read_the_file_again(start: Start, here: Path) -> None:
     assert running.stop() == 0
 
 
+def test_several_sites_by_several_workers(start: Start, here: Path) -> None:
+    """CF-04"""
+    (here / "container.toml").write_text(
+        "workers = 2\n[[site]]\nlisten = '127.0.0.1:0'\napp = 'app:application'\n"
+        "[[site]]\nlisten = '127.0.0.1:0'\npath = 'public'\n"
+    )
+    running = start("--no-access-log", addresses=2)
+    first, second = running.urls
+    assert running.fetch("/a.txt", url=first).body == b"None True"
+    assert running.fetch("/a.txt", url=second).body == b"text"
+    assert running.stop() == 0
+
+
 def test_pools_end_with_the_process(start: Start, here: Path) -> None:
     """CF-05: whoever starts it need not stop it."""
     for threads in (0, 1, 8):

@@ -25,4 +25,12 @@ SECTIONS: Final = (
 # By the name of the value.
 OPTIONS: Final[dict[str, Option]] = {each.field: each for section in SECTIONS for each in section.options}
 
-__all__ = ["OPTIONS", "SECTIONS", "Option", "Section"]
+# Those that may be said of one site of several.
+OF_SITES: Final = frozenset(
+    each.field
+    for section in (CONTENT, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS)
+    for each in section.options
+    if each.name not in ("env", "app-dir", "server-header")
+)
+
+__all__ = ["OF_SITES", "OPTIONS", "SECTIONS", "Option", "Section"]
