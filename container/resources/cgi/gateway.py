@@ -19,7 +19,7 @@ from container.resources.cgi.script import Interpreter
 from container.resources.cgi.spawner import Spawner, Surroundings
 
 DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
-# What Python scripts import again and again: imported once by a warm gateway.
+# What Python scripts import again and again: imported once by a warm gateway, as soon as one of them does.
 # Nothing with large libraries of its own (hashlib, ssl, sqlite3): each makes every copy dearer.
 PRELOAD: Final = (
     "collections", "datetime", "functools", "html", "http.cookies", "io", "itertools", "json", "re", "string",
@@ -76,8 +76,9 @@ class Gateway:
     otherwise, else the server's own. `limits`: of each process, of `cpu` (seconds), `memory`, `file_size`
     (bytes), `files`, `processes` (of the user). `umask`: the server's, unless given.
     `warm`: scripts in Python are run by a copy of an interpreter that has started already and imported the
-    modules named, True for those of `PRELOAD`. `leave_grace`: seconds until a script whose client has closed
-    its side is told to end, `kill_grace`: until it and its children are killed then.
+    modules named; True: those of `PRELOAD` that any script was seen to use. `leave_grace`: seconds until a
+    script whose client has closed its side is told to end, `kill_grace`: until it and its children are killed
+    then.
     """
 
     def __init__(
@@ -127,8 +128,11 @@ class Gateway:
         self.leave_grace = leave_grace
         self.is_warm = warm is not False
         identity, self.identity_name = _identity(user, group)
-        preload = (PRELOAD if warm is True else tuple(warm)) if warm is not False else None
-        surroundings = Surroundings(identity, kill_grace, _limits(limits or {}), umask, variables, preload)
+        preload = None if warm is False else () if warm is True else tuple(warm)
+        offered = PRELOAD if warm is True else ()
+        surroundings = Surroundings(
+            identity, kill_grace, _limits(limits or {}), umask, variables, preload, offered
+        )
         self._spawners = [Spawner(surroundings) for _ in range(_STARTERS)]
         self._processes = processes
         self._queue_limit = queue_limit

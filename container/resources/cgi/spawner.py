@@ -4,8 +4,8 @@ Which script runs when is `gateway.py`'s; nothing here knows of requests.
 """
 
 import asyncio
-import json
 import logging
+import marshal
 import os
 import socket
 import subprocess
@@ -30,7 +30,8 @@ LOST: Final = -1
 class Surroundings:
     """What holds for all scripts: `identity` is user, group and further groups by number; `limits` are soft and
     hard values by the constants of the `resource` module; `environment` is that of the starter itself, and so
-    of what it imports; `preload` modules make it warm, None leaves it cold."""
+    of what it imports; `preload` modules make it warm, None leaves it cold; those of `offered` are imported as soon
+    as a script uses them."""
 
     identity: tuple[int, int, tuple[int, ...]] | None
     grace_s: float
@@ -38,6 +39,7 @@ class Surroundings:
     umask: int | None
     environment: Mapping[str, str]
     preload: Sequence[str] | None
+    offered: Sequence[str]
 
 
 class Listener(Protocol):
@@ -77,10 +79,11 @@ class Spawner:
         setting = {
             "identity": around.identity,
             "grace_s": around.grace_s,
-            "limits": {str(kind): values for kind, values in around.limits.items()},
+            "limits": dict(around.limits),
             "umask": around.umask,
             "warm": _WARM_FILE if around.preload is not None else None,
             "preload": list(around.preload or ()),
+            "offered": list(around.offered),
         }
         # Isolated from the server's modules; a warm one finds what the scripts' own interpreter would.
         flags = ["-I", "-S"] if around.preload is None else ["-P"]
@@ -88,7 +91,13 @@ class Spawner:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * starter.PACKET_MAX)
             self._process = subprocess.Popen(
-                [sys.executable, *flags, starter.__file__, str(theirs.fileno()), json.dumps(setting)],
+                [
+                    sys.executable,
+                    *flags,
+                    starter.__file__,
+                    str(theirs.fileno()),
+                    marshal.dumps(setting).hex(),
+                ],
                 env=dict(around.environment),
                 # Its streams are those of warm scripts later on, so they shall look alike: no files.
                 stdin=subprocess.PIPE,

@@ -9,18 +9,21 @@ A request is one packet of a SOCK_SEQPACKET socket: `HEAD`, then texts separated
 arguments, environment), with the descriptors for standard input, output and error. An answer is one `REPORT`.
 """
 
-import array
-import gc
-import json
+# The enumerations of `signal` and `socket` are left out: a copy of this process that goes through them once touches
+# ninety pages of memory more, and each touched page has to be copied.
+import _signal  # type: ignore[import-not-found]
+import _socket
+import marshal
 import os
 import resource
 import select
-import signal
-import socket
 import struct
 import sys
 import time
-from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # What is asked for: kind, number of the process, number of arguments, descriptors that come along.
 HEAD = struct.Struct("<BIHB")
@@ -30,15 +33,16 @@ REPORT = struct.Struct("<BIi")
 EXITED, FAILED = 1, 2
 PACKET_MAX = 256 * 1024
 
-_STANDARD = range(3)
+_FD = struct.Struct("i")
+_ROOM = _socket.CMSG_SPACE(3 * _FD.size)
 # Ignored or handled here, or by any Python: scripts get them back as the kernel made them.
-_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+_RESET = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
 
 
 class Starter:
     """Starts, ends and reaps scripts until its socket is closed; then none of them is left."""
 
-    def __init__(self, sock: socket.socket, grace_s: float, limits: dict[int, tuple[int, int]]) -> None:
+    def __init__(self, sock: _socket.socket, grace_s: float, limits: dict[int, tuple[int, int]]) -> None:
         self.sock = sock
         self.grace_s = grace_s
         self.limits = limits
@@ -53,28 +57,27 @@ class Starter:
         self.nothing, nobody = os.pipe()
         os.close(nobody)
         self.buffer = bytearray(PACKET_MAX)
-        self.woken, wake = socket.socketpair()
-        self.woken.setblocking(False)
-        wake.setblocking(False)
-        self.wake = wake
+        self.woken, self.wake = os.pipe()
+        os.set_blocking(self.woken, False)
+        os.set_blocking(self.wake, False)
 
     def run(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # it lives exactly as long as its socket
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(self.wake.fileno(), warn_on_full_buffer=False)
+        for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+            _signal.signal(number, _signal.SIG_IGN)  # it lives exactly as long as its socket
+        _signal.signal(_signal.SIGCHLD, lambda number, frame: None)
+        _signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
         poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
+        poll.register(self.sock.fileno(), select.POLLIN)
         poll.register(self.woken, select.POLLIN)
         serving = True
         while serving or self.condemned:
             for fd, _ in poll.poll(self.patience_ms()):
-                if fd == self.woken.fileno():
-                    self.woken.recv(1024)
+                if fd == self.woken:
+                    os.read(self.woken, 1024)
                     self.reap()
                 elif not self.receive():
                     serving = False
-                    poll.unregister(self.sock)
+                    poll.unregister(self.sock.fileno())
                     for each in [*self.pids, *self.orphans]:
                         self.end(each)
             self.kill_overdue()
@@ -87,16 +90,12 @@ class Starter:
     def receive(self) -> bool:
         """Do what one packet asks for; False when the server has gone."""
         try:
-            size, ancillary, _, _ = self.sock.recvmsg_into(
-                [self.buffer], socket.CMSG_SPACE(12), socket.MSG_CMSG_CLOEXEC
-            )
+            size, ancillary, _, _ = self.sock.recvmsg_into([self.buffer], _ROOM, _socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
         if not size:
             return False
-        fds = array.array("i")
-        for _, _, octets in ancillary:
-            fds.frombytes(octets[: len(octets) - len(octets) % fds.itemsize])
+        fds = [fd for _, _, octets in ancillary for (fd,) in _FD.iter_unpack(octets)]
         try:
             kind, number, count, expected = HEAD.unpack_from(self.buffer)
             if kind == END:
@@ -118,11 +117,11 @@ class Starter:
         try:
             os.chdir(directory)
             if kind == START_WARM and self.warm is not None:
-                code = self.warm.load(program)
+                script = self.warm.load(program)
                 pid = os.fork()
                 if not pid:
                     self.become(streams)
-                    self.warm.run(code, program, arguments, environment)
+                    self.warm.run(script, arguments, environment)
             else:
                 pid = os.posix_spawn(
                     program,
@@ -150,22 +149,23 @@ class Starter:
     def become(self, streams: list[int]) -> None:
         """In the new process: a group, signals and descriptors as a script finds them."""
         os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        for handled in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(handled, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for target, fd in zip(_STANDARD, streams, strict=True):
-            os.dup2(fd, target)
-        ours = (self.sock, self.woken, self.wake)
-        os.closerange(3, max(*streams, *(each.fileno() for each in ours)) + 1)
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        os.dup2(streams[0], 0)
+        os.dup2(streams[1], 1)
+        os.dup2(streams[2], 2)
+        os.closerange(3, max(*streams, self.sock.fileno(), self.woken, self.wake) + 1)
 
     def end(self, number: int) -> None:
         """SIGTERM to the group of a process; what is left of it after the grace gets SIGKILL."""
         pid = self.pids.get(number) or self.living_orphan(number)
         if pid is not None and pid not in self.condemned:
             self.condemned[pid] = time.monotonic() + self.grace_s
-            signal_group(pid, signal.SIGTERM)
-            signal_group(pid, signal.SIGCONT)
+            signal_group(pid, _signal.SIGTERM)
+            signal_group(pid, _signal.SIGCONT)
 
     def living_orphan(self, number: int) -> int | None:
         """The group a process has left behind, unless a new one has its number by now."""
@@ -185,7 +185,7 @@ class Starter:
         for pid, due in list(self.condemned.items()):
             if due > now:
                 break
-            signal_group(pid, signal.SIGKILL)
+            signal_group(pid, _signal.SIGKILL)
             del self.condemned[pid]
 
     def reap(self) -> None:
@@ -197,7 +197,7 @@ class Starter:
             pid = found.si_pid
             condemned = self.condemned.pop(pid, None) is not None
             if condemned:
-                signal_group(pid, signal.SIGKILL)
+                signal_group(pid, _signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             number = self.numbers.pop(pid, None)
             if number is None:
@@ -226,44 +226,45 @@ def signal_group(pid: int, number: int) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    sock = socket.socket(fileno=int(arguments[0]))
-    sock.set_inheritable(False)
-    setting = json.loads(arguments[1])
+    sock = _socket.socket(fileno=int(arguments[0]))
+    os.set_inheritable(sock.fileno(), False)
+    setting = marshal.loads(bytes.fromhex(arguments[1]))
     warm = None
     if setting["warm"] is not None:
         # First: the interpreter's own files may be out of reach for the scripts' user.
         warm = load_module(setting["warm"])
         warm.prepare(setting["preload"])
+        warm.offered.update(setting["offered"])
     if setting["identity"] is not None:
         uid, gid, groups = setting["identity"]
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        if warm is not None and not os.access(os.__file__, os.R_OK):
-            print(
-                f"user {uid} cannot read {os.path.dirname(os.__file__)}: warm scripts import nothing",
-                file=sys.stderr,
-            )
+        take_identity(uid, gid, groups, warm)
     if setting["umask"] is not None:
         os.umask(setting["umask"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limits = {int(kind): (soft, hard) for kind, (soft, hard) in setting["limits"].items()}
-    starter = Starter(sock, setting["grace_s"], limits)
+    starter = Starter(sock, setting["grace_s"], setting["limits"])
     starter.warm = warm
-    gc.collect()
-    gc.freeze()
     starter.run()
 
 
-def load_module(path: str) -> ModuleType:
-    """The module in a file, without looking at where this program lies for any other."""
-    from importlib.util import module_from_spec, spec_from_file_location
+def take_identity(uid: int, gid: int, groups: list[int], warm: "ModuleType | None") -> None:
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, 0)
+    if warm is not None and not os.access(os.__file__, os.R_OK):
+        directory = os.path.dirname(os.__file__)
+        print(f"user {uid} cannot read {directory}: warm scripts import nothing", file=sys.stderr)
+        os.setresuid(0, 0, 0)
+        warm.prepare(sorted(warm.offered))  # there is no later
+        warm.offered.clear()
+    os.setresuid(uid, uid, uid)
 
-    spec = spec_from_file_location("warm", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+
+def load_module(path: str) -> "ModuleType":
+    """The module in a file, without looking at where this program lies for any other."""
+    from importlib.machinery import SourceFileLoader
+
+    module = type(sys)("warm")
+    SourceFileLoader("warm", path).exec_module(module)
     return module
 
 

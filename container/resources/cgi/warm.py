@@ -9,76 +9,116 @@ as it can, and what can be done once is done before (4.4 µs for each page that 
 """
 
 import atexit
+import gc
 import os
 import sys
 import warnings
-from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
-from types import CodeType, ModuleType
-from typing import NoReturn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` and `types` are more than all else here together, and few scripts want them
+    from collections.abc import Iterable
+    from types import CodeType
+    from typing import NoReturn
+
+_Module = type(sys)
+_Code = type(compile("", "", "exec"))
 _KNOWN_MAX = 256
-_Key = tuple[int, int, int]
-_codes: dict[bytes, tuple[_Key, CodeType]] = {}
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+
+# What scripts may share once one of them uses it.
+offered: set[str] = set()
 
 
-def prepare(names: list[str]) -> None:
+class Loaded:
+    """A script that was compiled: its code, or what is wrong with it, and the `__main__` it will run in."""
+
+    __slots__ = ("code", "directory", "key", "main", "path")
+
+    def __init__(self, path: bytes, key: tuple[int, ...], code: "CodeType | Exception") -> None:
+        self.key = key
+        self.code = code
+        self.path = os.fsdecode(path)
+        self.directory = os.path.dirname(self.path)
+        self.main = _Module("__main__")
+        self.main.__dict__.update(
+            __file__=self.path,
+            __loader__=SourceFileLoader("__main__", self.path),
+            __builtins__=sys.modules["builtins"],
+            __cached__=None,
+        )
+
+
+_known: dict[bytes, Loaded] = {}
+
+
+def prepare(names: "Iterable[str]") -> None:
     """Import what scripts share; what cannot be imported will be the scripts' own problem."""
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+    output, sys.stdout = sys.stdout, sys.stderr
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in names:
             try:
                 import_module(name)
             except Exception as error:  # noqa: BLE001  # foreign code
                 print(f"{name} could not be imported beforehand: {error}", file=sys.stderr)
+    sys.stdout = output
     os.environ.clear()
+    gc.collect()
+    gc.freeze()
 
 
-def load(path: bytes) -> "CodeType | Exception":
-    """The compiled script, or what is wrong with it. Compiled once as long as the file stays what it is."""
+def load(path: bytes) -> Loaded:
+    """The script, compiled once as long as its file stays what it is. Raises OSError."""
+    status = os.stat(path)
+    key = status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
+    known = _known.get(path)
+    if known is not None and known.key == key:
+        return known
     with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        key = status.st_mtime_ns, status.st_ino, status.st_size
-        known = _codes.get(path)
-        if known is not None and known[0] == key:
-            return known[1]
         source = file.read()
+    code: CodeType | Exception
     try:
         code = compile(source, os.fsdecode(path), "exec", dont_inherit=True)
+        used = offered.intersection(_imported(code))
+        offered.difference_update(used)
     except Exception as error:  # noqa: BLE001  # whatever the compiler raises is for the script's author
-        return error
-    if len(_codes) >= _KNOWN_MAX:
-        _codes.clear()
-    _codes[path] = key, code
-    return code
+        code, used = error, set()
+    if len(_known) >= _KNOWN_MAX:
+        _known.clear()
+    _known[path] = loaded = Loaded(path, key, code)
+    prepare(used)
+    return loaded
 
 
-def run(
-    code: "CodeType | Exception", path: bytes, arguments: list[bytes], environment: dict[bytes, bytes]
-) -> NoReturn:
-    """Be the script, in a process made for it; never returns."""
+def _imported(code: "CodeType") -> set[str]:
+    """Names in a script that may be those of modules it imports, functions included."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, _Code):
+            names |= _imported(constant)
+    return names | {name for name in offered if name.partition(".")[0] in names}
+
+
+def run(script: Loaded, arguments: list[bytes], environment: dict[bytes, bytes]) -> "NoReturn":
+    """Be the script, in a process made for it; never returns.
+
+    What is called here touches few pages: functions of Python's own library cost more than what they do.
+    """
     status = 1
     try:
-        status = _run(code, os.fsdecode(path), arguments, environment)
+        status = _run(script, arguments, environment)
     finally:
         os._exit(status)
 
 
-def _run(
-    code: "CodeType | Exception", path: str, arguments: list[bytes], environment: dict[bytes, bytes]
-) -> int:
+def _run(script: Loaded, arguments: list[bytes], environment: dict[bytes, bytes]) -> int:
     _set_environment(environment)
-    sys.argv[:] = map(os.fsdecode, arguments)
-    sys.path.insert(0, os.path.dirname(path))
-    main = ModuleType("__main__")
-    main.__dict__.update(
-        __file__=path,
-        __loader__=SourceFileLoader("__main__", path),
-        __builtins__=sys.modules["builtins"],
-        __cached__=None,
-    )
-    sys.modules["__main__"] = main
+    sys.argv[:] = [argument.decode(_ENCODING, _ERRORS) for argument in arguments]
+    sys.path.insert(0, script.directory)
+    main = sys.modules["__main__"] = script.main
+    code = script.code
     status = 0
     try:
         if isinstance(code, Exception):
