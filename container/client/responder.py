@@ -128,12 +128,9 @@ class ResponderConnection(PooledConnection):
     def _is_usual(self, receiver: Receiver, data: bytes) -> bool:
         """Is it all of an answer, with a head that came before? Then it is passed on at once."""
         pool = self.pool
-        said = pool.whole(data)
-        end = said.find(b"\r\n\r\n")
-        head = pool.heads.get(said[:end]) if end > 0 else None
+        head, content = pool.heads.find(pool.whole(data))
         if head is None or head.chunked:
             return False
-        content = said[end + 4 :]
         if head.length >= 0 and head.length != len(content):
             return False
         self.receiver = None

@@ -84,8 +84,21 @@ class AnswerHead:
 class KnownHeads(dict[bytes, AnswerHead]):
     """Heads that came before, by their octets: most programs say the same ones again and again."""
 
+    def find(self, data: bytes) -> tuple[AnswerHead | None, bytes]:
+        """The head that `data` begins with, if it is known, and what follows it."""
+        end, line_end = data.find(b"\r\n\r\n"), 2
+        if end < 0:
+            end, line_end = data.find(b"\n\n"), 1
+        if end > 0:
+            head = self.get(data[:end])  # if it ended earlier, it would not be known
+            if head is not None:
+                return head, data[end + 2 * line_end :]
+        return None, data
+
     def keep(self, octets: bytes, head: AnswerHead) -> None:
         """Remember one that is likely to come again."""
+        if octets.endswith(b"\r"):  # with other line ends behind it, it would end earlier
+            return
         if len(octets) <= _REMEMBERED_SIZE and not any(name.lower() in _PRIVATE for name, _ in head.fields):
             if len(self) >= _REMEMBERED_MAX:
                 self.clear()
@@ -186,10 +199,8 @@ class AnswerReader:
         """
         known = self._known
         if known is not None and self.head is None and not self._held:
-            end = data.find(b"\r\n\r\n")  # if it ended earlier, it would not be known
-            head = known.get(data[:end]) if end > 0 else None
+            head, data = known.find(data)
             if head is not None:
-                data = data[end + 4 :]
                 self._begin(head)
         while self.head is None:
             before = len(self._held)

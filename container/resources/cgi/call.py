@@ -16,7 +16,6 @@ from container.message.exchange import Exchange
 from container.message.fields import FieldBlock
 from container.message.headers import Headers
 from container.protocol.answer import AnswerHead, AnswerReader, BadAnswer
-from container.protocol.cgi import encode_variables
 from container.resources.cgi.script import Script
 from container.resources.cgi.spawner import LOST, Spawner
 from container.resources.cgi.words import Words
@@ -45,7 +44,7 @@ class CGICall:
 
     __slots__ = (
         "_block", "_ended", "_errors", "_head", "_held", "_input", "_listening", "_loop", "_number", "_output",
-        "_paused", "_pending", "_reader", "_spawner", "_timer", "_told",
+        "_paused", "_pending", "_reader", "_spawner", "_timer", "_told", "_watched",
         "answered", "began", "exchange", "gateway", "script", "touched", "words",
     )  # fmt: skip
 
@@ -60,15 +59,19 @@ class CGICall:
         self.began = 0.0
         self._loop = asyncio.get_running_loop()
         self.touched = self._loop.time()
-        self.words = Words(script.name)
+        self.words = Words(script)
         self._head: AnswerHead | None = None
+        is_gateway = not script.speaks_http
         self._reader = AnswerReader(
-            exchange.request.method, gateway.head_limit, gateway=not script.speaks_http
+            exchange.request.method,
+            gateway.head_limit,
+            gateway=is_gateway,
+            known=gateway.heads if is_gateway else None,
         )
         self._input = self._output = self._errors = -1
         self._pending = b""
         self._paused = False
-        self._listening = False
+        self._listening = self._watched = False
         self._number = 0
         self._ended: int | None = None  # the exit code
         self._told = False  # to end
@@ -82,20 +85,12 @@ class CGICall:
         """Start the process. Raises HTTPError or OSError; then nothing of it is left."""
         script, gateway = self.script, self.gateway
         request = self.exchange.request
-        environment = encode_variables(script.variables(request, gateway))
+        count, texts = script.told(request, gateway)
         fds: list[int] = []
         try:
             self._open(fds)
             self._spawner = gateway.next_spawner()
-            self._number = self._spawner.spawn(
-                self,
-                script.directory,
-                script.program,
-                script.arguments(request, gateway),
-                environment,
-                fds,
-                warm=script.is_warm,
-            )
+            self._number = self._spawner.spawn(self, count, texts, fds, warm=script.is_warm)
         except (OSError, ValueError) as error:
             self._close_all()
             for fd in fds:
@@ -218,7 +213,10 @@ class CGICall:
             self._release()
 
     def _write(self, data: bytes) -> None:
-        if not self.exchange.write(data) and not self.answered:
+        flows = self.exchange.write(data)
+        if self.exchange.gone and not self.answered:
+            self.give_up()
+        elif not flows and not self.answered:
             self._loop.remove_reader(self._output)
             self._paused = True
             self.exchange.when_writable(self._resume)
@@ -295,6 +293,8 @@ class CGICall:
             self._no_head()
         elif code and not self._told:
             self.words.complain(describe_end(code))
+        if not self.answered:
+            self.watch()  # the gateway looks after it no more
         self.gateway.released(self)
 
     def _read_rest(self) -> None:
@@ -326,6 +326,13 @@ class CGICall:
                 self.refuse(HTTPError(500, "The script cannot be run."))
         self._close_all()
         self.gateway.released(self)
+
+    def watch(self) -> None:
+        """It takes its time: notice when the client leaves. That of a quick script is not asked for: it gets its
+        answer by the shortest way."""
+        if not self._watched:
+            self._watched = True
+            self.exchange.on_close(self.closed)
 
     def closed(self, error: Exception | None) -> None:
         """The exchange is over, or the client will send no more: then it may still be reading for a while."""

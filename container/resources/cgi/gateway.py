@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
 from container.message.errors import HTTPError
+from container.protocol.answer import KnownHeads
 from container.resources.cgi.call import CGICall
 from container.resources.cgi.script import Interpreter
 from container.resources.cgi.spawner import Spawner, Surroundings
@@ -125,6 +126,7 @@ class Gateway:
         self.timeout = timeout
         self.deadline = deadline
         self.head_limit = head_limit
+        self.heads = KnownHeads()
         self.leave_grace = leave_grace
         self.is_warm = warm is not False
         identity, self.identity_name = _identity(user, group)
@@ -193,7 +195,6 @@ class Gateway:
             self._waiting.append(call)
         else:
             self._launch(call)
-        call.exchange.on_close(call.closed)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
@@ -202,6 +203,8 @@ class Gateway:
         self._running.discard(call)
         while self._waiting and len(self._running) < self._processes:
             following = self._waiting.popleft()
+            if following.exchange.gone:
+                continue
             try:
                 self._launch(following)
             except Exception as error:  # noqa: BLE001  # there is no caller who could answer for it
@@ -225,10 +228,13 @@ class Gateway:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
+        for call in [*self._waiting]:
+            call.watch()
         if self.timeout is not None:
             while self._waiting and self._waiting[0].touched + self.timeout <= now:
                 self._waiting.popleft().refuse(HTTPError(503, headers={"Retry-After": _RETRY_AFTER}))
         for call in [*self._running]:
+            call.watch()
             call.listen_to_errors()
             if self.deadline is not None and call.began + self.deadline <= now:
                 call.expire(f"took longer than {self.deadline:g} s")

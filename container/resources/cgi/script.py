@@ -4,8 +4,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from container.message.remembered import Remembered, memo_for
 from container.message.request import Request
-from container.protocol.cgi import Variables, make_variables, query_arguments
+from container.protocol.cgi import (
+    Variables,
+    client_variables,
+    encode_variables,
+    head_variables,
+    query_arguments,
+)
 from container.sessions.apps import session_variables
 
 if TYPE_CHECKING:
@@ -76,8 +83,30 @@ class Script:
             arguments += query_arguments(request.raw_query)
         return arguments
 
-    def variables(self, request: Request, gateway: "Gateway") -> Variables:
-        variables = make_variables(
+    def told(self, request: Request, gateway: "Gateway") -> tuple[int, bytes]:
+        """How many arguments there are; directory, program, arguments and environment, separated by NUL.
+
+        Raises HTTPError(400) where something holds a NUL itself.
+        """
+        memo = memo_for(request)
+        key = gateway, self.path
+        known = memo.get(key) if memo is not None else None
+        if isinstance(known, Remembered) and known.is_of(request):
+            count, octets = known.value
+        else:
+            arguments = self.arguments(request, gateway)
+            variables = self._variables(request, gateway)
+            texts = self.directory, self.program, *arguments, encode_variables(variables)
+            count, octets = len(arguments), b"\0".join(texts)
+            if memo is not None and variables.get("HTTP_HOST"):
+                memo[key] = Remembered(request, (count, octets))
+        client = client_variables(request)
+        if gateway.session:
+            client |= session_variables(request)
+        return count, b"%b\0%b" % (octets, encode_variables(client))
+
+    def _variables(self, request: Request, gateway: "Gateway") -> Variables:
+        variables = head_variables(
             request,
             gateway.base,
             self.script_name,
@@ -88,8 +117,6 @@ class Script:
         variables["SCRIPT_FILENAME"] = self.path.decode("latin-1")
         if self.root:
             variables["DOCUMENT_ROOT"] = self.root.decode("latin-1")
-        if gateway.session:
-            variables |= session_variables(request)
         if self._interpreter is not None:
             variables["REDIRECT_STATUS"] = "200"  # php-cgi runs for nobody who does not say so
         return variables

@@ -8,6 +8,7 @@ import logging
 import marshal
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -123,23 +124,21 @@ class Spawner:
     def spawn(
         self,
         listener: Listener,
-        directory: bytes,
-        program: bytes,
-        arguments: Sequence[bytes],
-        environment: bytes,
+        count: int,
+        texts: bytes,
         fds: Sequence[int],
         *,
         warm: bool = False,
     ) -> int:
         """Start a process and return its number; `listener` hears of its end.
 
-        `fds`: its standard output and error, before them its input unless that is empty; they are closed.
-        `environment`: `NAME=value` entries separated by NUL. Raises ValueError for what is too large.
+        `texts`: directory, program, `count` arguments and `NAME=value` entries, separated by NUL. `fds`: its
+        standard output and error, before them its input unless that is empty; they are closed.
+        Raises ValueError for what is too large.
         """
         self.start()
         self._number = number = (self._number + 1) & 0xFFFFFFFF
-        head = HEAD.pack(START_WARM if warm else START, number, len(arguments), len(fds))
-        packet = head + b"\0".join((directory, program, *arguments, environment))
+        packet = HEAD.pack(START_WARM if warm else START, number, count, len(fds)) + texts
         if len(packet) > starter.PACKET_MAX:
             _close_all(fds)
             raise ValueError(f"expected arguments and environment of at most {starter.PACKET_MAX} bytes")
@@ -162,7 +161,8 @@ class Spawner:
         assert self._sock is not None, "started"
         try:
             if fds:
-                socket.send_fds(self._sock, [packet], fds)
+                rights = struct.pack(f"{len(fds)}i", *fds)
+                self._sock.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
             else:
                 self._sock.send(packet)
         except BlockingIOError:

@@ -1,7 +1,7 @@
 """What scripts say on standard error, and what is to be said of them, in the server's log: line by line, bounded."""
 
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 log = logging.getLogger("container.cgi")
 
@@ -10,13 +10,21 @@ LINE_MAX: Final = 2048
 TOTAL_MAX: Final = 64 * 1024
 
 
+class Named(Protocol):
+    """Whose words they are."""
+
+    @property
+    def name(self) -> str:
+        """As the log shows it."""
+
+
 class Words:
     """The lines of one run. Control characters are escaped: nobody forges a line of the log."""
 
-    __slots__ = ("_dropped", "_line", "_name", "_total")
+    __slots__ = ("_dropped", "_line", "_script", "_total")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, script: Named) -> None:
+        self._script = script
         self._line = b""
         self._total = 0
         self._dropped = 0
@@ -39,12 +47,12 @@ class Words:
         if line:
             self._say(line)
         if self._dropped:
-            log.warning("%s: … and %d more bytes on standard error", self._name, self._dropped)
+            log.warning("%s: … and %d more bytes on standard error", self._script.name, self._dropped)
             self._dropped = 0
 
     def complain(self, text: str) -> None:
         """Something about the script that its author should know."""
-        log.error("%s %s", self._name, text)
+        log.error("%s %s", self._script.name, text)
 
     def _say(self, line: bytes) -> None:
         if self._total >= TOTAL_MAX:
@@ -56,4 +64,4 @@ class Words:
             text = "".join(
                 c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text
             )
-        log.warning("%s: %s", self._name, text)
+        log.warning("%s: %s", self._script.name, text)

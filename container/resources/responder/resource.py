@@ -11,6 +11,7 @@ from container.client.pool import ClientTimeouts
 from container.client.responder import ResponderPool
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
+from container.message.remembered import Remembered, memo_for
 from container.message.request import Request
 from container.protocol.cgi import Variables, client_variables, head_variables, script_url
 from container.resources.responder.call import ResponderCall
@@ -115,18 +116,11 @@ class _Responder(Resource):
 
     def _encode(self, request: Request, place: "_Responder | _Script") -> bytes:
         """The variables that follow from the head of a request. Raises ValueError."""
-        memo = request.memo if not request.is_masked and request.body.length is not None else None
+        memo = memo_for(request)
         known = memo.get(place.key) if memo is not None else None
-        if (
-            known.__class__ is _Known
-            # Was nothing of the head replaced on the way down the tree?
-            and known.fields is request.raw_headers
-            and known.path == request.raw_path
-            and known.query == request.raw_query
-            and known.consumed == request.consumed
-            and known.secure == request.connection.secure
-        ):
-            return known.octets
+        if isinstance(known, Remembered) and known.is_of(request):
+            octets: bytes = known.value
+            return octets
         base = place.base
         variables = _of_head(request, base, place.file)
         is_told = not _IS_CLIENTS.isdisjoint(base)
@@ -136,7 +130,7 @@ class _Responder(Resource):
         octets = self.dialect.part(variables)
         # Without a Host field the server is called by its end of the connection.
         if memo is not None and not is_told and variables.get("HTTP_HOST"):
-            memo[place.key] = _Known(request, octets)
+            memo[place.key] = Remembered(request, octets)
         return octets
 
     def _client(self, request: Request) -> Variables:
@@ -145,20 +139,6 @@ class _Responder(Resource):
 
     async def stop(self) -> None:
         await self.pool.close()
-
-
-class _Known:
-    """Variables that follow from a head, and what of it may have been replaced on the way down the tree."""
-
-    __slots__ = ("consumed", "fields", "octets", "path", "query", "secure")
-
-    def __init__(self, request: Request, octets: bytes) -> None:
-        self.path = request.raw_path
-        self.query = request.raw_query
-        self.fields = request.raw_headers
-        self.consumed = request.consumed
-        self.secure = request.connection.secure
-        self.octets = octets
 
 
 class FastCGIResource(_Responder):
