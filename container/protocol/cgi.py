@@ -112,9 +112,9 @@ def script_url(raw_path: bytes, filename: bytes) -> bytes:
 
 
 def encode_variables(variables: Mapping[str, str]) -> bytes:
-    """`NAME=value` entries, separated by NUL. Raises HTTPError(400) where a value would hold one itself."""
-    block = "\0".join([f"{name}={value}" for name, value in variables.items()])
-    if block.count("\0") != len(variables) - 1:
+    """Names and values in turn, separated by NUL. Raises HTTPError(400) where a value would hold one itself."""
+    block = "\0".join([text for pair in variables.items() for text in pair])
+    if block.count("\0") != 2 * len(variables) - 1:
         raise HTTPError(400, "expected no NUL in a request for a script")
     return block.encode("latin-1")
 

@@ -165,7 +165,7 @@ def test_a_nul_cannot_add_a_variable() -> None:
     with pytest.raises(HTTPError) as caught:
         encode_variables(made)
     assert caught.value.status == 400
-    assert encode_variables({"A": "1", "B": "\xe4"}) == b"A=1\0B=\xe4"
+    assert encode_variables({"A": "1", "B": "\xe4"}) == b"A\x001\0B\0\xe4"
 
 
 @pytest.mark.parametrize(

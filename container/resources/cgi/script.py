@@ -84,7 +84,8 @@ class Script:
         return arguments
 
     def told(self, request: Request, gateway: "Gateway") -> tuple[int, bytes]:
-        """How many arguments there are; directory, program, arguments and environment, separated by NUL.
+        """How many arguments there are; directory, program, arguments and the names and values of the
+        environment, separated by NUL.
 
         Raises HTTPError(400) where something holds a NUL itself.
         """

@@ -132,8 +132,8 @@ class Spawner:
     ) -> int:
         """Start a process and return its number; `listener` hears of its end.
 
-        `texts`: directory, program, `count` arguments and `NAME=value` entries, separated by NUL. `fds`: its
-        standard output and error, before them its input unless that is empty; they are closed.
+        `texts`: directory, program, `count` arguments, names and values of the environment, separated by NUL.
+        `fds`: its standard output and error, before them its input unless that is empty; they are closed.
         Raises ValueError for what is too large.
         """
         self.start()

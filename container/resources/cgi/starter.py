@@ -6,11 +6,13 @@ more, and what a script does to its parent cannot hurt the server. Only the stan
 nothing of this package: an interpreter that starts with little is quickly copied.
 
 A request is one packet of a SOCK_SEQPACKET socket: `HEAD`, then texts separated by NUL (directory, program,
-arguments, environment), with the descriptors for standard input, output and error. An answer is one `REPORT`.
+arguments, names and values of the environment), with the descriptors for standard input, output and error. An
+answer is one `REPORT`.
 """
 
 # The enumerations of `signal` and `socket` are left out: a copy of this process that goes through them once touches
 # ninety pages of memory more, and each touched page has to be copied.
+import _operator
 import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
@@ -33,10 +35,16 @@ REPORT = struct.Struct("<BIi")
 EXITED, FAILED = 1, 2
 PACKET_MAX = 256 * 1024
 
+# How often it is looked whether processes have left others behind that run on.
+_LOOK_MS = 250
 _FD = struct.Struct("i")
 _ROOM = _socket.CMSG_SPACE(3 * _FD.size)
 # Ignored or handled here, or by any Python: scripts get them back as the kernel made them.
 _RESET = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
+
+
+# A handler in C of two arguments: it is the wakeup that counts.
+_do_nothing = _operator.is_
 
 
 class Starter:
@@ -49,8 +57,9 @@ class Starter:
         self.warm: ModuleType | None = None
         self.numbers: dict[int, int] = {}  # by pid, of those that run
         self.pids: dict[int, int] = {}  # and the other way round
-        # By number, groups whose first process has ended while others of it run on.
+        # By number, groups whose first process has ended; others of it may run on, which is looked at now and then.
         self.orphans: dict[int, int] = {}
+        self.looked = 0.0
         # By pid, those that were told to end, and when they are killed; an order of time by itself.
         self.condemned: dict[int, float] = {}
         # Standard input of scripts without any: a pipe that nobody can write to.
@@ -64,7 +73,7 @@ class Starter:
     def run(self) -> None:
         for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
             _signal.signal(number, _signal.SIG_IGN)  # it lives exactly as long as its socket
-        _signal.signal(_signal.SIGCHLD, lambda number, frame: None)
+        _signal.signal(_signal.SIGCHLD, _do_nothing)
         _signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLIN)
@@ -80,12 +89,15 @@ class Starter:
                     poll.unregister(self.sock.fileno())
                     for each in [*self.pids, *self.orphans]:
                         self.end(each)
-            self.kill_overdue()
+            if self.condemned:
+                self.kill_overdue()
+            if self.orphans:
+                self.look_after_orphans()
 
     def patience_ms(self) -> int | None:
         for due in self.condemned.values():
             return max(1, int((due - time.monotonic()) * 1000) + 1)
-        return None
+        return _LOOK_MS if self.orphans else None
 
     def receive(self) -> bool:
         """Do what one packet asks for; False when the server has gone."""
@@ -113,7 +125,8 @@ class Starter:
 
     def start(self, kind: int, number: int, texts: list[bytes], count: int, streams: list[int]) -> None:
         directory, program, *rest = texts
-        arguments, environment = rest[:count], dict([entry.split(b"=", 1) for entry in rest[count:]])
+        arguments, variables = rest[:count], iter(rest[count:])
+        environment = dict(zip(variables, variables, strict=True))
         try:
             os.chdir(directory)
             if kind == START_WARM and self.warm is not None:
@@ -203,10 +216,16 @@ class Starter:
             if number is None:
                 continue
             del self.pids[number]
-            if not condemned and signal_group(pid, 0):
+            if not condemned:
                 self.orphans[number] = pid
             self.report(EXITED, number, os.waitstatus_to_exitcode(status))
-        if self.orphans:
+
+    def look_after_orphans(self) -> None:
+        """Forget the groups that are empty. Not at each end of a process: there are none most often, and to hear
+        that costs an exception."""
+        now = time.monotonic()
+        if now >= self.looked + _LOOK_MS / 1000:
+            self.looked = now
             self.orphans = {number: pid for number, pid in self.orphans.items() if signal_group(pid, 0)}
 
     def report(self, kind: int, number: int, value: int) -> None:
