@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from container.service.server import Server
     from tests.upstreams import Peer
 
+LONG = ClientTimeouts(connect=10, answer=10)
 SHORT = ClientTimeouts(connect=0.3, queue=0.3, answer=0.3, read=0.3, idle=0.3)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -192,7 +193,7 @@ def test_a_server_that_speaks_no_tls_is_a_bad_gateway(said: bytes | None, expect
         async with (
             nothing_left(),
             Scripted(talk).serving() as port,
-            proxied(f"https://127.0.0.1:{port}") as (server, _),
+            proxied(f"https://127.0.0.1:{port}", timeouts=SHORT if said is None else LONG) as (server, _),
         ):
             assert (await fetch(server.port, request()))[0] == expected
 
@@ -212,7 +213,7 @@ def test_a_certificate_that_nobody_vouches_for_is_a_502(tmp_path: Path) -> None:
                 (f"https://127.0.0.1:{port}", other, 502),
                 (f"https://localhost:{port}", known, 502),
             ):
-                async with proxied(Upstream(url, tls=trust.client())) as (server, _):
+                async with proxied(Upstream(url, tls=trust.client()), timeouts=LONG) as (server, _):
                     assert (await fetch(server.port, request()))[0] == expected
 
     asyncio.run(run())
