@@ -146,6 +146,10 @@ def test_a_parent_that_refuses_a_tunnel_is_passed_on() -> None:
         (request("http://10.0.0.1/"), 403),
         (request("http://169.254.169.254/latest"), 403),
         (request("http://0.0.0.0/"), 403),
+        (request("http://[64:ff9b::a9fe:a9fe]/"), 403),
+        (request("http://[64:ff9b:1::a00:1]/"), 403),
+        (request("http://[::a00:1]/"), 403),
+        (request("http://[2002:7f00:1::]/"), 403),
         (request("https://a.example/"), 400),
         (b"CONNECT localhost:443 HTTP/1.1\r\nHost: x\r\n\r\n", 403),
         (b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: x\r\n\r\n", 403),
@@ -168,6 +172,9 @@ def test_rules_for_clients_names_and_ports() -> None:
     """PX-04."""
     rules = Access(["10.0.0.0/8"], ["*.example.com", "1.1.1.1"], ["bad.*"], ["192.168.0.0/16"], [80], [443])
     assert rules.admits(("10.1.2.3", 1))
+    assert rules.permits("2606:4700::1111")
+    assert rules.permits("64:ff9b::101:101")
+    assert not rules.permits("64:ff9b::a00:1")
     assert rules.admits(None)
     assert not rules.admits(("127.0.0.1", 1))
     assert rules.allows("WWW.example.com.", 80, tunnel=False)

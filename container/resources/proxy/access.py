@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from container.message.networks import Networks
+
+# IPv4 in the last four octets: NAT64 (RFC 6052, RFC 8215) and what was meant for it before.
+_TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
 
 class Access:
@@ -49,7 +53,20 @@ class Access:
         address = _address(host)
         if address is None:
             return False
-        return (address.is_global and not address.is_multicast) or host in self._networks
+        return host in self._networks or all(
+            each.is_global and not each.is_multicast
+            for each in (address, _inner(address))
+            if each is not None
+        )
+
+
+def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway makes of an IPv6 address: a private one may hide in a public one."""
+    if isinstance(address, IPv4Address):
+        return None
+    if any(address in network for network in _TRANSLATED):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
