@@ -1,19 +1,18 @@
-"""Commands that look at a configuration without serving it: check, print, routes, inspect, schema."""
+"""Commands that look at a configuration without serving it: check, print, routes, inspect, schema.
+
+What they need is imported late: who serves does without.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from container.channel.endpoints import ListenError, prepare_endpoint
-from container.config.describe import config_of
-from container.config.explain import explain
+from container.channel.endpoints import ListenError, plain_endpoint, prepare_endpoint
 from container.config.problems import ConfigProblem
-from container.config.routes import routes
-from container.config.schema import make_schema
 from container.service.logs import complain, say
 from container.service.loop import EXIT_ERROR
 
@@ -45,22 +44,37 @@ def _check(gathered: Gathered, application: Application, extra: Mapping[str, Any
 
 
 def _print(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    from container.config.describe import config_of
+
     _tell(config_of(application, gathered.configuration).removesuffix("\n"))
     return 0
 
 
 def _routes(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    from container.config.routes import routes
+
     _tell("\n".join(routes(application)))
     return 0
 
 
 def _inspect(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
+    from container.config.explain import explain
+
     if not application.bindings:
         raise ConfigProblem("expected a site to ask, got none")
     headers = [_header(text) for text in extra["request_header"]]
-    steps = explain(application.bindings[0].site, extra["url"], method=extra["method"], headers=headers)
+    steps = explain(_asked(application, extra["url"]), extra["url"], method=extra["method"], headers=headers)
     _tell("\n".join(asyncio.run(steps)))
     return 0
+
+
+def _asked(application: Application, url: str) -> object:
+    """The site that is served at the port of a URL; the first one when none is, or none is named."""
+    port = urlsplit(url).port if "://" in url else None
+    for binding in application.bindings:
+        if any(getattr(plain_endpoint(each), "port", None) == port for each in binding.endpoints):
+            return binding.site
+    return application.bindings[0].site
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -71,6 +85,10 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _schema(gathered: Gathered | None, application: Application | None, extra: Mapping[str, Any]) -> int:
+    import json
+
+    from container.config.schema import make_schema
+
     _tell(json.dumps(make_schema(), indent=2))
     return 0
 

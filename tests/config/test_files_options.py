@@ -12,6 +12,7 @@ from container.config.problems import ConfigProblem
 from container.config.settings import Settings, Source
 from container.testing import Client
 from container.tree.site import Site
+from tests.config.said import assembled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +54,27 @@ def test_an_index_is_of_every_directory(public: Path) -> None:
 def test_a_root_may_be_a_single_file(public: Path) -> None:
     """ST-25"""
     assert statuses(Source(path=str(public / "sub" / "home.htm")), Settings(), "/", "/home.htm") == [200, 404]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_options_of_files_stand_before_or_behind(place: Path, turned: bool) -> None:
+    """CL-04: extensions left out, the type of what has none, and what makes resources of files."""
+    (place / "public/READ").write_text("me")
+    (place / "public/x.up").write_text("loud")
+    (place / "loud.py").write_text(
+        "from container import Resource, Response\n"
+        "class Loud(Resource):\n"
+        "    def __init__(self, path, files):\n"
+        "        self.path = path\n"
+        "    def get(self, request):\n"
+        "        return Response(open(self.path).read().upper())\n"
+    )
+    options = ["--ignore-ext=txt", "--mime-type=text/x-note", "--processor=.up=loud:Loud", "-i", "a.txt"]
+    _, application = assembled(*(["--path=public", *options] if turned else [*options, "--path", "public"]))
+    (binding,) = application.bindings
+    assert isinstance(binding.site, Site)
+    with Client(binding.site) as client:
+        assert client.get("/a").text == client.get("/").text == "text"
+        assert client.get("/READ").headers["Content-Type"].startswith("text/x-note")
+        assert client.get("/x.up").text == "LOUD"
+        assert client.get("/x").status == 404
