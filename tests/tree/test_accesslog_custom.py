@@ -70,10 +70,10 @@ def test_an_atom_tells_of_the_exchange(form: str, line: str) -> None:
     ("form", "pattern"),
     [
         ("%(t)s", r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\]"),
-        ("%(T)s %T %{s}T", "0 0 0"),
+        ("%(T)s %T %{s}T", r"(\d+) \1 \1"),
         ("%(M)s %{ms}T", r"\d+ \d+"),
         ("%(D)s %D %{us}T", r"[1-9]\d* [1-9]\d* [1-9]\d*"),
-        ("%(L)s %(duration_s)s %(first_byte_s)s", r"0\.\d{6} 0\.\d{6} 0\.\d{6}"),
+        ("%(L)s %(duration_s)s %(first_byte_s)s", r"\d+\.\d{6} \d+\.\d{6} \d+\.\d{6}"),
         ("%{%Y-%m-%d}t", r"\d{4}-\d\d-\d\d"),
         ("%(time)s", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
         ("%L %(request_id)s %(trace_id)s", r"([0-9a-f]{32}) \1 \1"),
@@ -162,7 +162,7 @@ def test_what_was_sent_of_an_answer_that_was_cut_is_counted() -> None:
         held.last.write(b"12345")
         connection.transport.reset()
         client.settle()
-    assert re.fullmatch(r"206 5 b 0\.\d{6}", log.lines[0])
+    assert re.fullmatch(r"206 5 b \d+\.\d{6}", log.lines[0])
 
 
 def test_fields_of_the_answer_are_those_that_left() -> None:

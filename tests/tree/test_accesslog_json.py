@@ -54,7 +54,7 @@ def test_a_line_has_all_that_is_known_of_an_exchange() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", entry.pop("time"))
     assert re.fullmatch("[0-9a-f]{32}", entry.pop("request_id"))
     assert re.fullmatch("[0-9a-f]{32}", entry.pop("trace_id"))
-    assert 0 < entry.pop("first_byte_s") <= entry.pop("duration_s") < 60
+    assert 0 < entry.pop("first_byte_s") <= entry.pop("duration_s")
     assert entry == {
         "client": "127.0.0.1", "user": "joe", "method": "GET", "target": "/a?b=c", "http_version": "1.1",
         "status": 200, "bytes": 5, "host": "shop:81", "referer": "http://r/",

@@ -15,14 +15,22 @@ class JSONFormatter:
 
     needs_notes = True
 
+    def __init__(self) -> None:
+        self._second = -1
+        self._stamp = ""
+
     def __call__(self, entry: Entry) -> str:
         request = entry.request
         known = request.method != "-"
         headers = {name: value.decode("latin-1") for name, value in request.raw_headers}
         tls = request.connection.peer.tls
+        second = int(entry.finished)
+        if second != self._second:
+            self._second = second
+            self._stamp = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(second))
         return _encode(
             {
-                "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(entry.finished)),
+                "time": self._stamp,
                 "client": request.connection.client_host or None,
                 "user": request.authorization[0] or None if request.user is None else request.user[0],
                 "method": request.method if known else None,
