@@ -88,8 +88,8 @@ def scripts_at(path: str, scripts: Scripts, root: str | None = None) -> Resource
     return kind(path, root=root, gateway=scripts.gateway)
 
 
-def processors_of(scripts: Scripts) -> dict[str, Processor]:
-    """What runs or sends the scripts among files, by their extension."""
+def processors_of(scripts: Scripts, request_timeout: float | None) -> dict[str, Processor]:
+    """What runs or sends the scripts among files, by their extension; `request_timeout` of those in Python."""
     from container.resources.asis import send_as_is
     from container.resources.cgi import CGIProcessor
     from container.resources.script import script_processors
@@ -98,7 +98,7 @@ def processors_of(scripts: Scripts) -> dict[str, Processor]:
     return {
         # Also what nothing is installed for: a refusal is better than the source.
         **dict.fromkeys([".cgi", ".php", *scripts.gateway.interpreters], run),
-        **script_processors(),
+        **script_processors(request_timeout=request_timeout),
         ".asis": send_as_is,
     }
 

@@ -23,9 +23,10 @@ class Settings:
     """What holds for all that is built.
 
     `threads`, `queue_limit`: of each WSGI application and class of handlers that is named; `lifespan`, `websocket`:
-    of each ASGI application; `request_timeout`: of all three. Resources that a `.tac` file has made have their own.
-    All others hold for every site: `headers` are added, `limits` and `timeouts` replace single values by name,
-    `encoders` replace those a site has. `index` is of every directory that is named, `listing` of a root that is one.
+    of each ASGI application; `request_timeout`: of all three and of Python scripts. Resources that a `.tac` file has
+    made have their own. All others hold for every site: `headers` are added, `limits` and `timeouts` replace single
+    values by name, `encoders` replace those a site has. `index` is of every directory that is named, `listing` of a
+    root that is one.
     `access_log` is for sites that have none; with `override_log` for all of them. `takes_notes`: log
     records tell of requests. `request_id`: whose ids go on with requests, `accept` those of clients, `issue` only ours;
     `send_request_id`: to clients as well.

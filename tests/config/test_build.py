@@ -301,7 +301,9 @@ def test_scripts_as_root_and_mounted(here: Path) -> None:
     (binding,) = build(Source(script="scripts/x.rpy"), Settings()).bindings
     assert isinstance(binding.site, Site)
     assert isinstance(binding.site.root, ResourceScript)
-    assert isinstance(resource_of("script:scripts/x.rpy", Settings()), ResourceScript)
+    one = resource_of("script:scripts/x.rpy", Settings(request_timeout=7))
+    assert isinstance(one, ResourceScript)
+    assert one.scripts.deadlines.timeout == 7
     assert isinstance(resource_of("script:scripts", Settings()), ScriptDirectory)
     assert isinstance(resource_of("asis:as.asis", Settings()), AsIs)
     for kind in ("script", "asis"):

@@ -30,7 +30,7 @@ NOT_IN_FILES = {
     "scgi": {"address"},
     "uwsgi": {"address"},
     "redirect": {"url"},
-    "script": {"path", "scripts"},
+    "script": {"registry"},
     "asis": {"path"},
     "users": {"files", "directory", "hand_over", "socket", "start", "start_timeout", "clock"},
     "vhosts": {"path", "make", "makers", "default", "live", "parents", "listing"},

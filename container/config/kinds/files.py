@@ -33,7 +33,7 @@ def _files(path: str, settings: Settings, arguments: dict[str, Any]) -> Resource
     from container.resources.static import Files
 
     runs_scripts = arguments.pop("scripts", settings.scripts.among_files)
-    processors = processors_of(settings.scripts) if runs_scripts else {}
+    processors = processors_of(settings.scripts, settings.request_timeout) if runs_scripts else {}
     processors |= {extension: _processor(name) for extension, name in settings.processors.items()}
     return construct(Files, path, processors=processors, **arguments)
 

@@ -43,11 +43,12 @@ def _cgi(path: str, settings: Settings, arguments: dict[str, Any]) -> Resource:
 
 def script(path: str, settings: Settings, arguments: dict[str, Any] | None = None) -> Resource:
     """The scripts of a directory, or one."""
-    from container.resources.script import ResourceScript, ScriptDirectory
+    from container.resources.script import ResourceScript, ScriptDirectory, Scripts
 
     if not os.path.exists(path):
         raise ConfigProblem(f"expected a script, got {path!r}: nothing is there")
-    return ScriptDirectory(path) if os.path.isdir(path) else ResourceScript(path)
+    kind = ScriptDirectory if os.path.isdir(path) else ResourceScript
+    return kind(path, Scripts(**(SCRIPT.arguments({}, settings) if arguments is None else arguments)))
 
 
 def _as_is(path: str, settings: Settings, arguments: dict[str, Any]) -> Resource:
@@ -85,6 +86,12 @@ CGI_SCRIPT: Final = replace(CGI, home="container.resources.cgi:CGIScript")
 SCRIPT: Final = Kind(
     name="script", metavar="PATH", help="A Python script that binds `resource`; of a directory, each file.",
     make=script, subject=_path, home="container.resources.script:ResourceScript",
+    signature="container.resources.script:Scripts",
+    keys=(
+        Key("threads", Number(1, 10_000), "Scripts that run at a time.", attribute="scripts.pool.threads"),
+        Key("request-timeout", Duration(off=True), "How long a run may take, else 504.",
+            attribute="scripts.deadlines.timeout", inherits="request_timeout"),
+    ),
 )  # fmt: skip
 SCRIPT_DIRECTORY: Final = replace(SCRIPT, home="container.resources.script:ScriptDirectory")
 ASIS: Final = Kind(

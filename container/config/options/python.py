@@ -45,7 +45,7 @@ PYTHON: Final = {
     "ssl-ciphers": 'application.serve(site, "tls:PORT:ciphers=LIST")',
     "threads": "WSGIResource(threads=)",
     "queue-limit": "WSGIResource(queue_limit=)",
-    "request-timeout": "WSGIResource(request_timeout=), ASGIResource(request_timeout=)",
+    "request-timeout": "WSGIResource(request_timeout=), ASGIResource(request_timeout=), Scripts(request_timeout=)",
     "root-path": "RootPath(root, PATH)",
     "lifespan": "ASGIResource(lifespan=)",
     "ws-max-size": "WebSocketOptions(max_message=)",
