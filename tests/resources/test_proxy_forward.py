@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container.message.response import Response
 from container.resources.data import Data
 from container.resources.proxy import ForwardProxy
 from container.resources.proxy.access import Access
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from container.message.headers import Headers
     from container.message.request import Request
 
+APPS = Path(__file__).resolve().parents[2] / "apps"
 LOOPBACK = ("127.0.0.0/8",)
 
 
@@ -246,5 +250,42 @@ def test_other_servers_are_no_proxies() -> None:
     async def run() -> None:
         async with serve(Leaf(echo)) as server:
             assert (await fetch(server.port, b"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n"))[0] == 501
+
+    asyncio.run(run())
+
+
+def test_the_proxies_of_the_examples_filter_one_after_the_other() -> None:
+    """PX-04, PX-07: the ad-cutting one asks the one without cookies."""
+    without_cookies = run_path(str(APPS / "cookieproxy.tac"))["CookieProxy"]
+    without_ads = run_path(str(APPS / "adproxy.tac"))
+    seen: list[dict[bytes, bytes]] = []
+
+    def answer(request: Request) -> Response:
+        seen.append(dict(request.raw_headers))
+        return Response.text("a page", headers=[("Set-Cookie", "a=1"), ("X-Kept", "1")])
+
+    async def run() -> None:
+        loopback: dict[str, Any] = {"networks": ["127.0.0.0/8"]}
+        async with serve(Leaf(answer)) as web:
+            ports = [web.port]
+            async with serve(without_cookies(ports=ports, **loopback)) as second:
+                parent = f"http://127.0.0.1:{second.port}"
+                first = without_ads["AdProxy"](
+                    deny=without_ads["HOSTS"], parent=parent, ports=ports, **loopback
+                )
+                async with serve(first) as proxy:
+                    for path, expected in (("/page", 200), ("/ads/x.png", 403), ("/track.gif", 403)):
+                        there = f"127.0.0.1:{web.port}"
+                        data = request(
+                            f"http://{there}{path}", "Cookie: a=1", "Referer: http://b/", host=there
+                        )
+                        status, fields, _ = await fetch(proxy.port, data)
+                        assert status == expected
+                        assert b"set-cookie" not in fields
+                        assert (b"x-kept" in fields) is (expected == 200)
+                    there = f"ads.example:{web.port}"
+                    assert (await fetch(proxy.port, request(f"http://{there}/", host=there)))[0] == 403
+        assert len(seen) == 1
+        assert not {b"cookie", b"referer"} & set(seen[0])
 
     asyncio.run(run())
