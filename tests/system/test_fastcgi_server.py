@@ -187,8 +187,9 @@ def test_a_tree_behind_a_web_server(url: str) -> None:
             broken = client.get(f"{url}/broken", timeout=PATIENCE_S)
         except requests.RequestException:
             pass
-        else:  # what it has gathered is the whole answer to lighttpd
-            assert broken.headers["Server"].startswith("lighttpd")
+        else:
+            # It broke off before Apache had asked to the end; lighttpd takes what it has got by then for all of it.
+            assert broken.status_code == 503 or broken.headers["Server"].startswith("lighttpd")
         with client.get(f"{url}/stream", stream=True, timeout=PATIENCE_S) as stream:
             assert next(stream.iter_content(1000)) == bytes(1000)
         for _ in range(int(PATIENCE_S * 20)):
