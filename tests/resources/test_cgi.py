@@ -533,6 +533,26 @@ def test_python_scripts_share_nothing(scripts: ScriptDirectory, kind: str) -> No
     assert len({run[2] for run in runs}) == len({run[3] for run in runs}) == 3
 
 
+def test_an_environment_is_that_of_its_own_request(scripts: ScriptDirectory, kind: str) -> None:
+    """CG-01: for the script and for what it starts, however often the same came before."""
+    scripts.python(
+        "x.py",
+        """
+        import os, sys
+        print("A: 1\\n")
+        print(os.environ.get("HTTP_X_A"), os.environb.get(b"HTTP_X_A"), flush=True)
+        os.environ["CHANGED"] = "yes"
+        os.system("echo ${HTTP_X_A-none} ${CHANGED-no} ${QUERY_STRING}")
+        """,
+    )
+    with serving(scripts, kind) as client:
+        for value in ("a", "a", "a", "a", "a", "b", None, "a"):
+            headers = {"X-A": value} if value else {}
+            raw = value.encode() if value else None
+            text = client.get(f"/cgi-bin/x.py?{value}", headers=headers).text
+            assert text == f"{value} {raw!r}\n{value or 'none'} yes {value}\n"
+
+
 def test_only_python_is_run_warm(scripts: ScriptDirectory) -> None:
     scripts.sh("x.sh", "echo; echo $0")
     with serving(scripts, "warm") as client:

@@ -131,6 +131,7 @@ class Starter:
             os.chdir(directory)
             if kind == START_WARM and self.warm is not None:
                 script = self.warm.load(program)
+                self.warm.settle(environment)
                 pid = os.fork()
                 if not pid:
                     self.become(streams)

@@ -27,6 +27,11 @@ _Code = type(compile("", "", "exec"))
 _KNOWN_MAX = 256
 _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
+_HAS_ENTRIES = hasattr(os.environ, "_data")
+# What the environment of this process holds for its copies, and in how many more runs it is looked for more.
+_standing: dict[bytes, bytes] = {}
+_last: dict[bytes, bytes] = {}
+_looks = 64
 # What scripts may share once one of them uses it.
 offered: set[str] = set()
 
@@ -134,15 +139,32 @@ def _run(script: Loaded, arguments: list[bytes], environment: dict[bytes, bytes]
     return _finish(status)
 
 
+def settle(environment: dict[bytes, bytes]) -> None:
+    """Put into the environment of this process what was the same in two runs: its copies need not, and each call
+    of putenv is dear. After a while it is known, and what putenv keeps for ever has a bound."""
+    global _looks, _last
+    if _looks and _HAS_ENTRIES:
+        _looks -= 1
+        for name, value in environment.items():
+            if name not in _standing and _last.get(name) == value:
+                os.putenv(name, value)
+                _standing[name] = value
+        _last = environment
+
+
 def _set_environment(environment: dict[bytes, bytes]) -> None:
     """`os.environ`, which is empty, without its one call of four Python functions for each variable."""
-    entries: dict[bytes, bytes] | None = getattr(os.environ, "_data", None)
-    if entries is None:
+    if not _HAS_ENTRIES:
         os.environb.update(environment)
         return
-    entries.update(environment)
+    os.environ._data = os.environb._data = environment  # type: ignore[attr-defined]  # CPython has it
+    standing = _standing
     for name, value in environment.items():
-        os.putenv(name, value)
+        if standing.get(name) != value:
+            os.putenv(name, value)
+    if not standing.keys() <= environment.keys():
+        for name in standing.keys() - environment.keys():
+            os.unsetenv(name)
 
 
 def _exit_code(end: SystemExit) -> int:
