@@ -64,8 +64,16 @@ def config_of(application: Application, configuration: Configuration) -> str:
     for binding in sites.values():
         assert isinstance(binding.site, Site), "bind_sites has made it one"
         tables.append(describe_site(binding.site, binding.endpoints))
+        if binding.site.error_pages:
+            pages = ", ".join(map(str, binding.site.error_pages))
+            remarks.append(f"# error pages that only Python has: {pages}")
     own = tables[0] if len(tables) == 1 else {"site": tables} if tables else {}
-    return "\n".join([*remarks, dump(describe_options(configuration) | own)])
+    rights = {
+        name: str(number)
+        for name, number in (("user", application.uid), ("group", application.gid))
+        if number is not None
+    }
+    return "\n".join([*remarks, dump(rights | describe_options(configuration) | own)])
 
 
 def describe_options(configuration: Configuration) -> Table:
@@ -154,11 +162,9 @@ def describe_tree(root: Resource, host: str = "", path: str = "") -> Iterator[Ta
         for name, each in others.items():
             yield from describe_tree(each, name)
         return
-    own = _describe(resource)
-    children = resource.children
-    if own is None and not policies and (children or path == "" == host):
-        own = {}  # a place that only leads to others
-    if own is None:
+    own, children = _describe(resource), resource.children
+    leads_on = not policies and (children or not (path or host))
+    if not own and not leads_on:  # a plain resource that no kind makes
         own = {OBJECT: repr(resource)}
     if own:
         place = {"host": host} if host else {}
@@ -175,7 +181,7 @@ def unwrap(resource: Resource) -> tuple[Resource, Table]:
         if policy is not None and (value := policy.tell(resource)) is not None:
             said.setdefault(policy.key.name, policy.key.type.spell(value))
             resource = resource.inner  # type: ignore[attr-defined]  # policies are wrappers
-        elif type(resource) is Site:
+        elif type(resource) is Site and not resource.error_pages:
             if resource.headers.items():
                 said.setdefault("headers", _fields(resource.headers.items()))
             if resource.encoding is not None:
@@ -199,18 +205,16 @@ def kind_of_resource(resource: Resource) -> Kind | None:
     return next((each for each in (*unique_kinds(), *TWINS) if each.makes(resource)), None)
 
 
-def _describe(resource: Resource) -> Table | None:
-    """Its kind and keys, or its name; None when it has neither."""
+def _describe(resource: Resource) -> Table:
+    """Its kind and keys, or its name; empty for a place that only leads to others."""
     kind = kind_of_resource(resource)
-    if kind is not None:
-        subject = kind.subject(resource)
-        if subject is not None:
-            return {kind.name: subject} | keys_of(kind, resource)
-        return {OBJECT: repr(resource)}
-    if type(resource) is Resource or type(resource).__name__.startswith("_"):
-        return None
-    name = name_of(resource)
-    return None if name is None else {APP: name}
+    subject = kind.subject(resource) if kind is not None else None
+    if kind is not None and subject is not None:
+        return {kind.name: subject} | keys_of(kind, resource)
+    if type(resource) is Resource or (kind is None and type(resource).__name__.startswith("_")):
+        return {}
+    name = name_of(resource) if kind is None else None
+    return {OBJECT: repr(resource)} if name is None else {APP: name}
 
 
 def keys_of(kind: Kind, resource: Resource) -> Table:

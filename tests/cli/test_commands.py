@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from container.cli.options import read_line
+
 ROOT = Path(__file__).resolve().parents[2]
 SITE = """
 listen = "127.0.0.1:0"
@@ -195,3 +197,11 @@ def test_help_has_sections_and_commands_have_help(here: Path) -> None:
         assert option in words
     assert (done.returncode, done.stderr) == (0, "")
     assert "Tell which resource answers" in " ".join(finish(here, "inspect", "--help").stdout.split())
+
+
+def test_a_first_word_may_be_a_command() -> None:
+    """Without a colon or dot it is one; `container run app` is `container app`."""
+    assert read_line(["run", "hello", "--threads=2"])[:2] == ("run", {"app": ["hello"], "threads": ["2"]})
+    assert read_line(["check:app"])[:2] == ("run", {"app": ["check:app"]})
+    assert read_line(["routes", "check"])[:2] == ("routes", {"app": ["check"]})
+    assert read_line([])[:2] == ("run", {})

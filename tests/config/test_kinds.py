@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,31 @@ def test_subclasses_are_somebodys_own(place: Path) -> None:
     text = printed("-y", "site.tac")
     assert 'path = "/"\napp = "own:mine"\n' in text
     assert 'path = "/x"\nobject = "<own.Mine object at ' in text
+
+
+def test_what_no_file_can_make_is_told_of(place: Path) -> None:
+    """CF-07: an object as an object, and what is not of the tree in remarks."""
+    (place / "site.tac").write_text(
+        "from container import *\n"
+        "class Own(Resource): ...\n"
+        "root = Front(Files('public'))\n"
+        "root.mount('own', Own()).mount('below', Files('other'))\n"
+        "root.mount('site', Site(Files('public'), error_pages={404: Response('none', 404)}))\n"
+        "root.mount('plain', Allow(Resource(), ['::1']))\n"
+        "application = Application('x', uid=1000, gid=100)\n"
+        "application.serve(Site(root, error_pages={500: Response('sorry', 500)}))\n"
+        "application.background(lambda: None, name='job')\n"
+    )
+    lines = printed("-y", "site.tac").splitlines()
+    assert lines[:2] == [
+        "# a service that only Python has: <_Background job>", "# error pages that only Python has: 500",
+    ]  # fmt: skip
+    assert {'user = "1000"', 'group = "100"'} <= {*lines}
+    objects = [line for line in lines if line.startswith("object = ")]
+    assert [re.sub(r" object at.*|object = .", "", line).rpartition(".")[2] for line in objects] == [
+        "Front", "Own", "Resource", "Site",
+    ]  # fmt: skip
+    assert lines[lines.index('path = "/own/below"') + 1] == 'files = "other"'
 
 
 def test_aliases_lead_to_the_same_kind() -> None:
