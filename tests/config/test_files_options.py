@@ -62,12 +62,12 @@ def test_options_of_files_stand_before_or_behind(place: Path, turned: bool) -> N
     (place / "public/READ").write_text("me")
     (place / "public/x.up").write_text("loud")
     (place / "loud.py").write_text(
-        "from container import Resource, Response\n"
+        "from pathlib import Path\nfrom container import Resource, Response\n"
         "class Loud(Resource):\n"
         "    def __init__(self, path, files):\n"
         "        self.path = path\n"
         "    def get(self, request):\n"
-        "        return Response(open(self.path).read().upper())\n"
+        "        return Response(Path(self.path).read_text().upper())\n"
     )
     options = ["--ignore-ext=txt", "--mime-type=text/x-note", "--processor=.up=loud:Loud", "-i", "a.txt"]
     _, application = assembled(*(["--path=public", *options] if turned else [*options, "--path", "public"]))
