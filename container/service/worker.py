@@ -206,7 +206,10 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             os.fchown(self.tmp.fileno(), rights.uid, -1)
 
     def serving(self) -> None:
-        """It answers from now on."""
+        """It answers from now on, on sockets of its own: of those it was born with the port would accept, though
+        nobody answers, until this process ends."""
+        for _, _, sock in self.shared_sockets():
+            sock.close()
         self._say()
 
     def _pulse(self, loop: asyncio.AbstractEventLoop) -> None:

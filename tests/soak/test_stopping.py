@@ -110,12 +110,13 @@ class Load:
             thread.join()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_no_request_in_flight_is_lost_when_a_busy_server_is_told_to_stop(
-    start: Start, eventually: Eventually
+    start: Start, eventually: Eventually, workers: int
 ) -> None:
     turned_away = 0
     for number in range(ROUNDS):
-        server = start()
+        server = start("--workers", workers)
         with Load(server, persistent=8, single=4) as load:
             assert eventually(lambda: load.answered > 50 + 7 * number)  # noqa: B023  # asked before the next round
             load.stopping_at = time.monotonic()
