@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,16 @@ page = Page()
     "answer.asis": "Status: 299\n\n",
     "users.txt": "mary:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n",
 }
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """What a configuration puts into the environment of the process is none of the next test's business."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture

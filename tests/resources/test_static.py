@@ -387,8 +387,13 @@ def test_the_whole_disk_can_be_the_root(public: Path) -> None:
 
 
 def open_files() -> int:
-    gc.collect()  # what earlier tests left behind shall not count
     return len(os.listdir("/proc/self/fd"))
+
+
+def lasting_files() -> int:
+    """Those that earlier tests have left behind do not count."""
+    gc.collect()
+    return open_files()
 
 
 async def settle() -> None:
@@ -409,7 +414,7 @@ def test_every_file_is_closed(public: Path, big: Path) -> None:
     async def drill() -> None:
         for files in (Files(public), Files(public, links="refuse")):
             site = Site(files)
-            before = open_files()
+            before = lasting_files()
             for raw in requests:
                 await exchange(site, raw)
             await settle()
@@ -422,7 +427,7 @@ def test_every_file_is_closed(public: Path, big: Path) -> None:
 def test_a_client_that_leaves_holds_no_file(public: Path, big: Path, moment: str) -> None:
     async def drill() -> None:
         site = Site(Files(public))
-        before = open_files()
+        before = lasting_files()
         for _ in range(100):
             wire = Wire(limit=2 * BLOCK)
             channel = connect(site, wire)
@@ -463,7 +468,7 @@ def test_a_file_that_shrinks_cuts_the_connection(
     """ST-27"""
 
     async def drill() -> Wire:
-        before = open_files()
+        before = lasting_files()
         wire = Wire()
         channel = connect(Site(Files(public)), wire)
         channel.data_received(head("/big.bin"))
@@ -492,7 +497,7 @@ def test_content_can_be_closed_twice_and_closes_once(public: Path) -> None:
 
 
 def test_content_that_nobody_sends_is_closed_when_it_is_dropped(public: Path) -> None:
-    before = open_files()
+    before = lasting_files()
     content = FileBody(os.open(public / "f.txt", os.O_RDONLY), 0, 6)
     assert open_files() == before + 1
     del content
