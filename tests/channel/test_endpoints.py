@@ -292,6 +292,7 @@ def test_a_tcp_socket_listens_without_blocking_and_is_not_inherited(
 def test_a_port_alone_is_every_interface_of_both_protocols(
     opened: Callable[[Endpoint], list[socket.socket]],
 ) -> None:
+    """EP-02"""
     endpoint = parse_endpoint("tcp:0")
     (sock,) = opened(endpoint)
     port = sock.getsockname()[1]
@@ -401,6 +402,7 @@ def test_a_busy_second_address_closes_the_first(
 def test_a_shared_port_is_shared_when_both_ask_for_it(
     opened: Callable[[Endpoint], list[socket.socket]],
 ) -> None:
+    """EP-02"""
     (first,) = opened(TCPEndpoint("127.0.0.1", 0, reuse_port=True))
     (second,) = opened(TCPEndpoint("127.0.0.1", first.getsockname()[1], reuse_port=True))
     assert second.getsockname() == first.getsockname()
@@ -426,6 +428,7 @@ def test_of_several_endpoints_all_are_opened_or_none(tmp_path: Path) -> None:
 def test_a_unix_socket_has_a_safe_mode_and_goes_on_release(
     tmp_path: Path, opened: Callable[[Endpoint], list[socket.socket]]
 ) -> None:
+    """EP-03"""
     path = tmp_path / "a:b=c"
     endpoint = parse_endpoint("unix:" + str(path).replace(":", r"\:").replace("=", r"\="))
     (sock,) = opened(endpoint)
@@ -442,6 +445,7 @@ def test_a_unix_socket_has_a_safe_mode_and_goes_on_release(
 def test_the_mode_is_as_asked_whatever_the_umask(
     mode: int, tmp_path: Path, opened: Callable[[Endpoint], list[socket.socket]]
 ) -> None:
+    """EP-03"""
     before = os.umask(0o027)
     try:
         opened(UnixEndpoint(str(tmp_path / "s"), mode))
@@ -483,6 +487,7 @@ def test_a_failure_after_binding_leaves_no_file(tmp_path: Path, monkeypatch: pyt
 def test_a_stale_socket_file_is_replaced(
     tmp_path: Path, opened: Callable[[Endpoint], list[socket.socket]]
 ) -> None:
+    """EP-03"""
     path = tmp_path / "s"
     (dead,) = UnixEndpoint(str(path)).listen()
     dead.close()
