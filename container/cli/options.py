@@ -18,9 +18,6 @@ from container.config.options.old import REPLACED
 from container.config.problems import ConfigProblem
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HELP: Final = """Serve WSGI and ASGI applications, files, or a whole tree of them.
