@@ -21,6 +21,7 @@ from container.config.options.logs import LOGS
 from container.config.options.process import PROCESS, WORKERS
 from container.config.policy import POLICIES
 from container.config.toml import dump
+from container.message.forwarded import KNOWN
 from container.message.limits import Limits, Timeouts
 from container.resources.access import ConcurrencyLimit
 from container.tree.forwarded import Forwarded
@@ -114,7 +115,7 @@ def _unwrap_site(site: Site, *, unix: bool) -> tuple[Resource, Table]:
             said |= {
                 name: path for name in ("healthz", "readyz") if (path := getattr(resource, name)) is not None
             }
-        elif type(resource) is Forwarded:
+        elif type(resource) is Forwarded and resource.made_with == {"unix": True, "fields": KNOWN}:
             believes = True
             entries = list(resource.trusted.entries)
             if entries:
@@ -123,7 +124,7 @@ def _unwrap_site(site: Site, *, unix: bool) -> tuple[Resource, Table]:
             pass  # it was said by --request-id, which is told of as it was said
         elif type(resource) is RootPath:
             said["root-path"] = resource.path
-        elif type(resource) is ConcurrencyLimit:
+        elif type(resource) is ConcurrencyLimit and policy is not None and policy.tell(resource) is not None:
             said["limit-concurrency"] = resource.limit
         elif type(resource) is BodyLimit:
             said["limit-request-body"] = OPTIONS["limit_request_body"].type.spell(resource.limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from container.config.compound import HeaderField, Several, Spelt, Table
@@ -21,7 +22,7 @@ from container.tree.accesslog import FORMATS, AccessLog, make_formatter
 from container.tree.own_log import LogTo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from container.tree.resource import Resource
 
@@ -32,16 +33,25 @@ _NETWORKS: Final = Several(Text("NETWORK"))
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A key and the wrapper it stands for: `home` is its class, `wrap` puts one around a resource, `tell` gives the
-    value that one was made with, None when that cannot be said."""
+    """A key and the wrapper it stands for: `home` is its class, `wrap` puts one around a resource, `value` gives what
+    the key says of one, None when that cannot be said. The `made_with` of a wrapper are the arguments that no key
+    says."""
 
     key: Key
     home: str
     wrap: Callable[[Resource, Any], Resource]
-    tell: Callable[[Any], Any]
+    value: Callable[[Any], Any]
 
     def makes(self, resource: Resource) -> bool:
         return type(resource) is load(self.home)
+
+    def tell(self, resource: Resource) -> Any:
+        """The value of the key that makes the same of what is inside; None when none does."""
+        made_with: Mapping[str, object] = getattr(resource, "made_with", {})
+        usual = signature(type(resource).__init__).parameters
+        if any(each != usual[name].default for name, each in made_with.items()):
+            return None
+        return self.value(resource)
 
 
 def _made(home: str) -> Callable[..., Resource]:
@@ -73,13 +83,18 @@ def _rate(text: str, name: str) -> tuple[float, float, int | None]:
     match = _RATE.fullmatch(text)
     if match is None:
         raise ConfigProblem(f'expected a rate such as "10/s", "100/m" or "10/s:50" for {name}, got {text!r}')
+    return _rate_in(match)
+
+
+def _rate_in(match: re.Match[str]) -> tuple[float, float, int | None]:
     return float(match[1]), _PER[match[2]], int(match[3]) if match[3] else None
 
 
 def _spell_rate(rate: tuple[float, float, int | None]) -> str:
     count, per, burst = rate
     unit = next((unit for unit, seconds in _PER.items() if seconds == per and unit), None)
-    return f"{count:g}/{unit}" + (f":{burst}" if burst is not None else "")
+    number = f"{count:.9f}".rstrip("0").removesuffix(".")
+    return f"{number}/{unit}" + (f":{burst}" if burst is not None else "")
 
 
 def _encoders(text: str, name: str) -> Any:
@@ -139,19 +154,26 @@ def _log_to(inner: Resource, name: str) -> Resource:
 
 
 def spec_of(store: Any) -> str | None:
-    """How a store of sessions is spelt; None for one of somebody's own."""
+    """How a store of sessions is spelt; None for one of somebody's own, or with options of its own."""
     kind = type(store)
     if kind is load("container.sessions:MemoryStore"):
         return "memory"
     if kind is load("container.sessions.sqlite:SQLiteStore"):
-        return f"sqlite:{store.path}"
-    # Its client library need not be there.
-    return store.url if kind.__name__ == "RedisStore" else None
+        spec = f"sqlite:{store.path}"
+    elif kind.__name__ == "RedisStore":  # its client library need not be there
+        spec = store.url
+    else:
+        return None
+    usual = signature(kind.__init__).parameters.values()
+    options = (each for each in usual if each.kind is each.KEYWORD_ONLY)
+    return spec if all(getattr(store, each.name) == each.default for each in options) else None
 
 
-def _rate_of(resource: Any) -> tuple[float, float, int | None]:
+def _rate_of(resource: Any) -> tuple[float, float, int | None] | None:
     usual = max(1, int(resource.rate))
-    return resource.rate, resource.per, None if resource.burst == usual else resource.burst
+    rate = float(resource.rate), float(resource.per), None if resource.burst == usual else resource.burst
+    match = _RATE.fullmatch(_spell_rate(rate))
+    return rate if match is not None and _rate_in(match) == rate else None
 
 
 # From the innermost to the outermost.

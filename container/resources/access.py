@@ -81,6 +81,7 @@ class RateLimit(Wrapper):
                 f"expected a rate above 0 and a burst of at least 1, got {rate} per {per} s and {burst}"
             )
         self.rate, self.per, self.burst = rate, per, burst
+        self.made_with: dict[str, object] = {"key": key, "keys_max": keys_max, "clock": clock}
         self._interval: Final = per / rate
         self._tolerance: Final = self._interval * (burst - 1)
         self._key = key
@@ -118,6 +119,7 @@ class ConcurrencyLimit(Wrapper):
         if limit < 1:
             raise ValueError(f"expected a limit of at least 1, got {limit}")
         self.limit = limit
+        self.made_with: dict[str, object] = {"retry_after": retry_after}
         self.active = 0
         self._headers = {"Retry-After": str(retry_after)}
 

@@ -84,6 +84,11 @@ class Sessions(Wrapper):
             raise ValueError(f"expected times above 0 seconds, got {idle_timeout} and {lifetime}")
         if max_sessions is not None and max_sessions < 1:
             raise ValueError(f"expected at least one session as limit, got {max_sessions}")
+        self.made_with: dict[str, object] = {
+            "idle_timeout": idle_timeout, "lifetime": lifetime, "max_sessions": max_sessions, "max_size": max_size,
+            "name": name, "path": path, "domain": domain, "max_age": max_age, "samesite": samesite, "secure": secure,
+            "namespace": namespace, "on_expire": on_expire, "clock": clock,
+        }  # fmt: skip
         self._is_around = child is not None
         self.store: SessionStore = MemoryStore() if store is None else store
         self.keeps_objects = self.store.keeps_objects

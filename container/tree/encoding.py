@@ -149,6 +149,9 @@ class Encoded(Wrapper):
     ) -> None:
         super().__init__(inner)
         self.rules = EncodingRules(encoders, minimum=minimum, types=types, event_streams=event_streams)
+        self.made_with: dict[str, object] = {
+            "minimum": minimum, "types": self.rules.types, "event_streams": event_streams
+        }  # fmt: skip
 
     def enter(self, request: Request) -> Resource:
         request.exchange.encode_by(self.rules)

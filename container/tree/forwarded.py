@@ -33,10 +33,11 @@ class Forwarded(Wrapper):
         fields: Iterable[str] | None = None,
     ) -> None:
         super().__init__(inner)
+        self.fields = KNOWN if fields is None else _names(fields)
+        self.made_with: dict[str, object] = {"unix": unix, "fields": self.fields}
         self.trusted = Networks(trusted)
         if unix:
             self.trusted.unix = True
-        self.fields = KNOWN if fields is None else _names(fields)
 
     def enter(self, request: Request) -> Resource:
         connection = request.connection

@@ -59,6 +59,10 @@ class BasicAuth(Guard):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.htpasswd = None if htpasswd is None else os.fspath(htpasswd)
+        self.made_with: dict[str, object] = {
+            "users": users, "verify": verify, "realm": realm, "anonymous": anonymous, "remember": remember,
+            "slow_down": slow_down, "clock": clock,
+        }  # fmt: skip
         passwords = Passwords(
             users=users, htpasswd=htpasswd, verify=verify, remember=remember,
             slow_down=made(slow_down, clock), clock=clock,

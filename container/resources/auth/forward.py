@@ -93,6 +93,11 @@ class ForwardAuth(Wrapper):
             raise ValueError(f"expected a percent-encoded query, got {url!r}")
         path = base + "/" if place.endswith("/") or not base else base
         self.url = url
+        fields, sends = _several(fields), None if sends is None else _several(sends)
+        self.made_with: dict[str, object] = {
+            "user": user, "fields": fields, "sends": sends, "timeout": timeout,
+            "max_connections": max_connections, "tls": tls,
+        }  # fmt: skip
         self._start = f"GET {path}{mark}{query} HTTP/1.1\r\nHost: {address.authority}\r\n".encode("latin-1")
         self._user = _names([user])[0]
         self._told = frozenset({self._user, *_names(fields)})
@@ -196,10 +201,14 @@ def _declined(status: int) -> HTTPError:
     return HTTPError(status, _PAGES[status], headers={"Retry-After": "5"} if status == 503 else None)
 
 
-def _names(names: Iterable[str]) -> list[bytes]:
-    """Names of fields in lower case. Raises ValueError for what is none."""
+def _several(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise TypeError(f"expected several names of fields, got one text: {names!r}")
+    return tuple(names)
+
+
+def _names(names: Iterable[str]) -> list[bytes]:
+    """Names of fields in lower case. Raises ValueError for what is none."""
     found = [name.lower().encode("latin-1", "replace") for name in names]
     for name in found:
         if TOKEN.fullmatch(name) is None or name == b"host":

@@ -1,0 +1,93 @@
+"""What no key says of a tree made in Python is never told as if it were the usual: it is an object, or a remark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container.config.problems import ConfigProblem
+from tests.config.said import assembled, printed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAC = """
+from container import *
+from container.resources.access import *
+from container.sessions.sqlite import SQLiteStore
+from container.tree.forwarded import Forwarded
+import page
+verify = "http://127.0.0.1:9091/verify"
+application = Application("a")
+root = Resource()
+root.mount("x", {})
+application.serve(Site(root), "127.0.0.1:8080")
+"""
+# Wrappers with something that their key cannot say, and with nothing but that.
+THEIRS = [
+    ("ForwardAuth(page.page, verify, user='X-User')", "ForwardAuth"),
+    ("ForwardAuth(page.page, verify, fields=['X-Groups'])", "ForwardAuth"),
+    ("ForwardAuth(page.page, verify, sends=['Cookie'])", "ForwardAuth"),
+    ("ForwardAuth(page.page, verify, timeout=1)", "ForwardAuth"),
+    ("ForwardAuth(page.page, verify, max_connections=1)", "ForwardAuth"),
+    ("RateLimit(page.page, 5, key=lambda request: request.path)", "RateLimit"),
+    ("RateLimit(page.page, 5, keys_max=7)", "RateLimit"),
+    ("RateLimit(page.page, 5, clock=lambda: 0.0)", "RateLimit"),
+    ("RateLimit(page.page, 5, per=7)", "RateLimit"),
+    ("ConcurrencyLimit(page.page, 5, retry_after=9)", "ConcurrencyLimit"),
+    ("BasicAuth(page.page, htpasswd='users.txt', realm='Ours')", "BasicAuth"),
+    ("BasicAuth(page.page, htpasswd='users.txt', anonymous=True)", "BasicAuth"),
+    ("BasicAuth(page.page, htpasswd='users.txt', slow_down=None)", "BasicAuth"),
+    ("BasicAuth(page.page, users={'mary': '1234'})", "BasicAuth"),
+    ("Sessions(page.page, idle_timeout=60)", "Sessions"),
+    ("Sessions(page.page, name='shop')", "Sessions"),
+    ("Sessions(page.page, secure=True)", "Sessions"),
+    ("Sessions(page.page, store=SQLiteStore('s.db', timeout=1))", "Sessions"),
+    ("Encoded(page.page, [Gzip()], minimum=1)", "Encoded"),
+    ("Encoded(page.page, [Gzip()], types=['text/css'])", "Encoded"),
+]
+USUAL = [
+    ("ForwardAuth(page.page, verify, fields=['Remote-Groups', 'Remote-Name', 'Remote-Email'], timeout=10)",
+     'forward-auth = "http://127.0.0.1:9091/verify"'),
+    ("RateLimit(page.page, 5, per=60, keys_max=10_000)", 'rate-limit = "5/m"'),
+    ("ConcurrencyLimit(page.page, 5, retry_after=1)", "concurrency = 5"),
+    ("BasicAuth(page.page, htpasswd='users.txt', slow_down=True)", 'htpasswd = "users.txt"'),
+    ("Sessions(page.page, store=SQLiteStore('s.db'), lifetime=None)", 'sessions = "sqlite:s.db"'),
+    ("Encoded(page.page, [Gzip()], minimum=512)", 'compress = ["gzip"]'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "name"), THEIRS)
+def test_what_no_key_says_is_an_object_that_no_file_makes(place: Path, made: str, name: str) -> None:
+    """CF-07: loaded again it would be another guard."""
+    (place / "site.tac").write_text(TAC.format(made))
+    text = printed("-y", "site.tac")
+    assert f'object = "<{name}' in text or f"object = '<{name}" in text or f"{name} object at" in text
+    (place / "again.toml").write_text(text)
+    with pytest.raises(ConfigProblem, match="got an object that only Python has"):
+        assembled("-c", "again.toml")
+
+
+@pytest.mark.parametrize("made", [made for made, _ in THEIRS])
+def test_around_a_whole_site_it_is_one_as_well(place: Path, made: str) -> None:
+    (place / "site.tac").write_text(TAC.format("page.page").replace("Site(root)", f"Site({made})"))
+    assert "object = " in printed("-y", "site.tac")
+
+
+@pytest.mark.parametrize(("made", "line"), USUAL)
+def test_what_is_the_usual_is_not_told(place: Path, made: str, line: str) -> None:
+    (place / "site.tac").write_text(TAC.format(made))
+    text = printed("-y", "site.tac")
+    assert line in text.splitlines()
+    (place / "again.toml").write_text(text)
+    assert printed("-c", "again.toml") == text
+
+
+@pytest.mark.parametrize("trusted", ["fields=['for']", "unix=False"])
+def test_whose_word_counts_of_a_few_fields_is_an_object(place: Path, trusted: str) -> None:
+    root = f"Site(Forwarded(page.page, ['10.0.0.1'], {trusted}))"
+    (place / "site.tac").write_text(TAC.format("page.page").replace("Site(root)", root))
+    text = printed("-y", "site.tac")
+    assert "object = " in text
+    assert "forwarded-allow-ips" not in text
