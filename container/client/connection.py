@@ -47,7 +47,7 @@ class Receiver(pooled.Receiver, Protocol):
 class ClientConnection(PooledConnection):
     """One connection that speaks HTTP/1.1."""
 
-    __slots__ = ("_interim", "_parser")
+    __slots__ = ("_interim", "_parser", "_persists")
 
     pool: "Pool"
     receiver: Receiver | None
@@ -56,6 +56,7 @@ class ClientConnection(PooledConnection):
         super().__init__(pool)
         self._parser = ResponseParser(RESPONSE_LIMITS, pool.tokeniser)
         self._interim = 0
+        self._persists = False  # the server lets it be used again
 
     # What its user does.
 
@@ -123,7 +124,7 @@ class ClientConnection(PooledConnection):
             receiver.switched(head)
             return
         self._answered = True
-        self._sent_all = self._sent_all and head.keep_alive
+        self._persists = head.keep_alive
         if parser.framing is not None:
             receiver.answered(head, parser.body.take(), complete=False)
             return
@@ -154,17 +155,19 @@ class ClientConnection(PooledConnection):
         """The answer is complete: back to the pool, or away with it."""
         self.receiver = None
         self.resume_reading()
-        if self._sent_all and not self._parser.buffer and not self.paused:
+        if not self._sent_all:  # nobody can use a part of a request, nor might the server ever read it
+            self.transport.abort()
+        elif self._persists and not self._parser.buffer and not self.paused:
             self.pool.release(self)
         else:
-            self.pool.forget(self)
+            self.rest()
             self.transport.close()
 
     def eof_received(self) -> bool:
         receiver = self.receiver
         if receiver is not None:
             if self._parser.eof():
-                self._sent_all = False  # nothing more can be asked here
+                self._persists = False
                 self._complete(receiver)
             else:
                 self._fail(self._cut_short())

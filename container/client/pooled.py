@@ -129,7 +129,10 @@ class PooledConnection(asyncio.Protocol):
         timeouts = self.pool.timeouts
         if receiver is None:
             if now - self._heard >= timeouts.idle:
-                self.transport.close()
+                if self.transport.is_closing():  # it waits for the server to read the rest of a request
+                    self.transport.abort()
+                else:
+                    self.transport.close()
             return
         if receiver.is_gone():
             self.abandon()
