@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container.resources.asis import AsIs
 from container.resources.static import Files
 from container.testing import Client
 from tests.leaf import request
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container.resources.static.finder import Links
+    from container.tree.resource import Resource
 
 SECRET = b"TOP SECRET"
 
@@ -122,3 +124,20 @@ def test_what_is_meant_to_be_seen_is_seen(root: Path, links: Links) -> None:
     with Client(Files(root, links=links)) as client:
         for target in ("/f.txt", "/sub/g.txt", "/%66.txt", "/caf%C3%A9.txt", "/sub/%67.txt?/../x"):
             assert client.get(target).text == "open"
+
+
+def test_nobody_reads_a_script_that_comes_while_it_is_looked_for(tmp_path: Path) -> None:
+    """ST-19: a deployment takes files away and puts others in their place, between two looks, too."""
+
+    class Deployed(Files):
+        def _process(self, request: Any) -> Any:
+            processed = super()._process(request)
+            (tmp_path / "run.php").write_bytes(SECRET)
+            return processed
+
+    def make(path: str, files: Files) -> Resource:
+        return AsIs(path)
+
+    with Client(Deployed(tmp_path, processors={".php": make})) as client:
+        answer = client.get("/run.php")
+        assert (answer.status, SECRET in answer.body) == (503, False)

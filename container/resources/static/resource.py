@@ -216,6 +216,9 @@ class Files(Resource):
         if not found.is_file:
             self._cache.discard(key)
             return self._no_file(request, below, found)
+        if extension(found.path) in self._processors:
+            # It was not there, or could not be opened, when it should have been run: nobody may read it instead.
+            raise HTTPError(503, headers=_RETRY)
         coding, varies = None, False
         chosen = found
         if self._precompressed and found.below:
