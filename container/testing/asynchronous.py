@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 from urllib.parse import urljoin, urlsplit
 
+from container.channel.h1 import H1Channel
 from container.message.cookies import parse_cookies
 from container.message.fields import list_tokens
 from container.message.headers import Headers, HeaderSource
@@ -141,6 +142,9 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
     `cookies` is a jar without rules: what a response sets is sent with every later request, whatever its path
     and domain, until a response deletes it. With `follow_redirects`, redirects to the same host are followed.
     Every wait is bounded by `timeout` seconds of real time and ends in ClientTimeout.
+
+    `channel` makes the server's end of each connection; another one than ours may carry the bytes to a server
+    that runs elsewhere.
     """
 
     def __init__(
@@ -155,6 +159,7 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
         follow_redirects: bool = False,
         timeout: float = 10.0,
         clock: FakeClock | None = None,
+        channel: Callable[[SweptGroup], asyncio.Protocol] = H1Channel,
     ) -> None:
         if not isinstance(app, Resource):
             raise TypeError(
@@ -171,6 +176,7 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
         self._server = server or ("127.0.0.1", 443 if secure else 80)
         self._client: Address = client if isinstance(self._server, tuple) else ""
         self._secure = secure
+        self._channel = channel
         self._group: SweptGroup | None = None
         self._wires: list[Wire] = []
 
@@ -333,7 +339,11 @@ class AsyncClient(Verbs[Coroutine[None, None, ClientResponse]]):
 
     def _new_wire(self) -> Wire:
         self._wires = [wire for wire in self._wires if not wire.transport.lost]
-        wire = Wire(self.group, self._client, self._server, secure=self._secure, timeout=self.timeout)
+        group = self.group
+        wire = Wire(
+            self._channel(group), self._client, self._server, loop=group.loop, secure=self._secure,
+            timeout=self.timeout,
+        )  # fmt: skip
         self._wires.append(wire)
         return wire
 

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from container.channel.h1 import H1Channel
 from container.message.headers import Headers, HeaderSource
 from container.testing.asynchronous import AsyncClient, AsyncStream, Verbs
-from container.testing.clock import FakeClock
+from container.testing.clock import FakeClock, SweptGroup
 from container.testing.connection import AsyncConnection, RawAnswer
 from container.testing.content import RequestOptions
 from container.testing.reader import ClientResponse, ResponseHead
@@ -44,10 +45,11 @@ class Client(Verbs[ClientResponse]):
         follow_redirects: bool = False,
         timeout: float = 10.0,
         clock: FakeClock | None = None,
+        channel: Callable[[SweptGroup], asyncio.Protocol] = H1Channel,
     ) -> None:
         self._client = AsyncClient(
             app, client=client, server=server, secure=secure, headers=headers, cookies=cookies,
-            follow_redirects=follow_redirects, timeout=timeout, clock=clock,
+            follow_redirects=follow_redirects, timeout=timeout, clock=clock, channel=channel,
         )  # fmt: skip
         self._runner: asyncio.Runner | None = None
 

@@ -6,10 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from container.channel.h1 import H1Channel
 from container.message.headers import Headers
 from container.message.response import Content
-from container.testing.clock import SweptGroup
 from container.testing.content import Outgoing
 from container.testing.reader import ClientResponse, ResponseHead, ResponseReader, is_interim
 from container.testing.transport import Address, MockTransport
@@ -38,7 +36,14 @@ class Wire:
     """
 
     def __init__(
-        self, group: SweptGroup, client: Address, server: Address, *, secure: bool, timeout: float
+        self,
+        channel: asyncio.Protocol,
+        client: Address,
+        server: Address,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        secure: bool,
+        timeout: float,
     ) -> None:
         self.record: bytearray | None = None  # everything that comes, when somebody wants to keep it
         self.reader = ResponseReader()
@@ -53,9 +58,8 @@ class Wire:
         # What the test sets in its context is not the server's.
         self._context = contextvars.copy_context()
         self.transport = MockTransport(
-            H1Channel(group), loop=group.loop, peername=client, sockname=server, secure=secure, window=WINDOW,
-            record=False,
-        )  # fmt: skip
+            channel, loop=loop, peername=client, sockname=server, secure=secure, window=WINDOW, record=False
+        )
         self.transport.on_change = self._change.set
 
     @property
