@@ -11,7 +11,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.conformance.client import PATIENCE_S
-from tests.conformance.leaves import CASES, PIECE, Case, Marks, Stage
+from tests.conformance.leaves import PIECE, Marks, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +31,18 @@ class Board:
         self._warnings = warnings
         self._taken: list[Marks] = []
         self._lock = threading.Lock()
+        self._workers = threading.Semaphore(0)
         self._listener = Listener(("127.0.0.1", 0), backlog=100, authkey=_KEY)
         self.port: int = self._listener.address[1]
         threading.Thread(target=self._accept, name="board", daemon=True).start()
 
     def close(self) -> None:
         self._listener.close()
+
+    def await_workers(self, number: int, timeout_s: float) -> None:
+        """Wait until so many have loaded what they serve; their sockets take connections long before."""
+        for _ in range(number):
+            assert self._workers.acquire(timeout=timeout_s), f"expected {number} workers"
 
     def _accept(self) -> None:
         while True:
@@ -55,10 +61,12 @@ class Board:
                     return
                 connection.send(getattr(self, f"do_{verb}")(*arguments))
 
-    def do_enter(self, stage: str, method: str, name: str) -> int:
-        _, marks = self._stages[stage].enter(method, name)
+    def do_ready(self) -> None:
+        self._workers.release()
+
+    def do_take(self, stage: str) -> int:
         with self._lock:
-            self._taken.append(marks)
+            self._taken.append(self._stages[stage].take())
             return len(self._taken) - 1
 
     def do_mark(self, number: int, name: str, *arguments: object) -> None:
@@ -94,9 +102,9 @@ class RemoteStage(Stage):
         self._remote = remote
         self._name = name
 
-    def enter(self, method: str, name: str) -> tuple[Case, Marks]:
-        number: int = self._remote.ask("enter", self._name, method, name)
-        return CASES[name], _RemoteMarks(self._remote, number)
+    def take(self) -> Marks:
+        number: int = self._remote.ask("take", self._name)
+        return _RemoteMarks(self._remote, number)
 
 
 class _RemoteMarks(Marks):
@@ -107,6 +115,12 @@ class _RemoteMarks(Marks):
 
     def _tell(self, name: str, *arguments: object) -> None:
         self._remote.ask("mark", self._number, name, *arguments)
+
+    def call(self, text: str) -> None:
+        self._tell("call", text)
+
+    def note(self, text: str) -> None:
+        self._tell("note", text)
 
     def upload(self, content: bytes) -> None:
         self._tell("upload", content)

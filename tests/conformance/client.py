@@ -18,7 +18,8 @@ _ANY_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01]" + _STATUS_LINE.pattern.rem
 _FIELD: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?)"
 )
-_RESET: Final = struct.pack("ii", 1, 0)
+# Of SO_LINGER: to close is to reset.
+RESET: Final = struct.pack("ii", 1, 0)
 # How the end of the content is told (RFC 9112 6.3).
 _LENGTH, _CHUNKED, _CLOSE = "length", "chunked", "close"
 
@@ -100,7 +101,7 @@ class Client:
 
     def reset(self) -> None:
         """Break the connection off."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._socket.close()
 
     # In.

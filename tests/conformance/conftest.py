@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import container.testing
 from container.message.limits import Limits
 from container.resources.proxy import ReverseProxy
 from container.service.server import serving
@@ -21,8 +22,9 @@ from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.board import Board
 from tests.conformance.client import PATIENCE_S, Client
-from tests.conformance.hosts import start_command
+from tests.conformance.hosts import START_S, start_command
 from tests.conformance.leaves import KINDS, Kind, Marks, Stage
+from tests.conformance.relay import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +92,11 @@ def proxy_to(port: int) -> ReverseProxy:
 
 @contextlib.contextmanager
 def gunicorn(
-    name: str, board: Board, behind: dict[str, int] | None = None, application: str = "make()"
+    name: str,
+    board: Board,
+    behind: dict[str, int] | None = None,
+    application: str = "make()",
+    **variables: str,
 ) -> Iterator[int]:
     """Serve what `gunicorn_site` makes, of servers `behind` it with these ports; its port."""
     host = start_command(
@@ -98,9 +104,10 @@ def gunicorn(
         "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
         "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "4",
         f"tests.conformance.gunicorn_site:{application}",
-        CONFORMANCE_BOARD=str(board.port), CONFORMANCE_BEHIND=json.dumps(behind or {}),
+        CONFORMANCE_BOARD=str(board.port), CONFORMANCE_BEHIND=json.dumps(behind or {}), **variables,
     )  # fmt: skip
     try:
+        board.await_workers(WORKERS[name], START_S)
         yield host.port
     finally:
         code = host.end()
@@ -246,3 +253,42 @@ def client(served: Served) -> Iterator[Client]:
     """A connection to the leaf."""
     with served.client() as client:
         yield client
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The tree of a suite, which the suite's `make_tree` makes of `stage`; in memory when `workers` is 0.
+
+    Its tests are the same wherever it runs: they ask by `client`, and what they want to know of the inside is
+    written on the marks of the stage.
+    """
+
+    client: container.testing.Client
+    stage: Stage
+    workers: int
+
+
+@pytest.fixture(
+    scope="module", params=["memory", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
+)
+def tree(request: pytest.FixtureRequest) -> Iterator[Tree]:
+    """The tree of the module that asks, in memory and in gunicorn's workers."""
+    stage, module, name = Stage(), request.module, request.param
+    if name not in WORKERS:
+        with container.testing.Client(module.make_tree(stage)) as client:
+            yield Tree(client, stage, 0)
+        return
+    board = Board({"": stage}, Lines(), Lines())
+    with (
+        gunicorn(name, board, application="suite()", CONFORMANCE_SUITE=module.__name__) as port,
+        client_of(port) as client,
+    ):
+        yield Tree(client, stage, WORKERS[name])
+
+
+@pytest.fixture
+def marks(tree: Tree) -> Iterator[Marks]:
+    """Fresh ones."""
+    tree.stage.marks = Marks()
+    yield tree.stage.marks
+    tree.stage.marks.go.set()  # whoever still waits shall go on

@@ -1,7 +1,7 @@
-"""The tree that gunicorn's workers serve to this suite; one site, so each thing has a path of its own.
+"""The trees that gunicorn's workers serve to these suites; one site each, so each thing has a path of its own.
 
 `CONFORMANCE_BOARD` is the port of the test's `Board`, `CONFORMANCE_BEHIND` those of servers for proxies to ask, by
-name.
+name; `CONFORMANCE_SUITE` the module of a suite that brings its own tree.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from container.message.limits import Timeouts
@@ -23,7 +24,10 @@ from tests.conformance.conftest import DEPTHS, PLACES, key_of, path_of, proxy_to
 from tests.conformance.leaves import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from container.message.exchange import Exchange
+    from tests.conformance.leaves import Stage
 
 
 class Warnings(logging.Handler):
@@ -37,9 +41,14 @@ class Warnings(logging.Handler):
         self._remote.ask("warn", f"{record.levelname}: {record.getMessage()}")
 
 
+def board() -> Remote:
+    """That of the test."""
+    return Remote(int(os.environ["CONFORMANCE_BOARD"]))
+
+
 def make() -> Site:
     """For all suites but the one of deadlines."""
-    remote = Remote(int(os.environ["CONFORMANCE_BOARD"]))
+    remote = board()
     format_line = CombinedFormatter()
     behind: dict[str, int] = json.loads(os.environ["CONFORMANCE_BEHIND"])
     root = Resource()
@@ -64,11 +73,22 @@ def make() -> Site:
             remote.ask("log", line)
 
     logging.getLogger("container").addHandler(Warnings(remote))
+    remote.ask("ready")
     return Site(root, access_log=log)
+
+
+def suite() -> Resource:
+    """What a suite serves in memory too."""
+    remote = board()
+    make: Callable[[Stage], Resource] = import_module(os.environ["CONFORMANCE_SUITE"]).make_tree
+    tree = make(RemoteStage(remote, ""))
+    remote.ask("ready")
+    return tree
 
 
 def impatient() -> Site:
     """Waits for a second only."""
-    remote = Remote(int(os.environ["CONFORMANCE_BOARD"]))
+    remote = board()
+    remote.ask("ready")
     timeouts = Timeouts(head=1.0, body=1.0, keep_alive=1.0, write=1.0, linger=1.0)
     return Site(KINDS["native"].make(RemoteStage(remote, "native:")), timeouts=timeouts)

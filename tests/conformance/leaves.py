@@ -41,14 +41,24 @@ class Marks:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.uploads: list[bytes] = []
+        self.notes: list[str] = []
         self.called = threading.Event()
         self.go = threading.Event()
         self.left = threading.Event()
         self.ended = threading.Event()
         self._grown = threading.Condition()
-        self._made = 0
+        self.made = 0  # pieces of an endless answer
 
     # What leaves call.
+
+    def call(self, text: str) -> None:
+        """This was asked for."""
+        self.calls.append(text)
+        self.called.set()
+
+    def note(self, text: str) -> None:
+        """Whatever else a test wants to know."""
+        self.notes.append(text)
 
     def upload(self, content: bytes) -> None:
         """This came as content."""
@@ -73,19 +83,19 @@ class Marks:
 
     def grow(self) -> None:
         with self._grown:
-            self._made += 1
+            self.made += 1
             self._grown.notify_all()
 
     def grows(self, made: int, timeout_s: float = PATIENCE_S) -> bool:
         """Does the number of pieces exceed `made` in time?"""
         with self._grown:
-            return self._grown.wait_for(lambda: self._made > made, timeout_s)
+            return self._grown.wait_for(lambda: self.made > made, timeout_s)
 
     def stall(self) -> int:
         """How many pieces were made when no more came."""
         made = 0
         while self.grows(made, PATIENCE_S if not made else _QUIET_S):
-            made = self._made
+            made = self.made
             assert made < HELD_MAX, "expected the leaf to wait for a client that does not read"
         assert made, "expected the leaf to begin"
         return made
@@ -165,10 +175,13 @@ class Stage:
     def __init__(self) -> None:
         self.marks = Marks()
 
+    def take(self) -> Marks:
+        """The marks of the test that runs."""
+        return self.marks
+
     def enter(self, method: str, name: str) -> tuple[Case, Marks]:
-        marks = self.marks
-        marks.calls.append(f"{method} {name}")
-        marks.called.set()
+        marks = self.take()
+        marks.call(f"{method} {name}")
         return CASES[name], marks
 
 
