@@ -6,15 +6,17 @@ its framework would write into a link to that very page, and at `/ws` where it c
 """
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from container.resources.asgi import ASGIResource
+from container.resources.vhost import VirtualHosts
 from container.resources.wsgi import WSGIResource
-from container.testing import Client
 from container.tree.resource import Resource
 from container.tree.site import Site
+from tests.conformance.conftest import Tree
+from tests.conformance.leaves import Stage
 
 
 def starlette() -> Any:
@@ -96,24 +98,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:litestar"),
 ]
-FRAMEWORKS = [starlette, fastapi, django, litestar, quart]
-
-
-@pytest.mark.parametrize("root_path", ["", "/fwd"], ids=["direct", "forwarded"])
-@pytest.mark.parametrize("mount", ["", "m", "a/b/c"], ids=["depth0", "depth1", "depth3"])
-@pytest.mark.parametrize("make", FRAMEWORKS, ids=[make.__name__ for make in FRAMEWORKS])
-def test_routes_match_and_links_lead_back(make: Any, mount: str, root_path: str) -> None:
-    app = ASGIResource(make(), root_path=root_path)
-    root: Resource = app
-    if mount:
-        root = Resource()
-        root.mount(mount, app)
-    prefix = f"/{mount}" if mount else ""
-    with Client(root) as client:
-        for path in ("/items/7", "/inner/deep"):
-            answer = client.get(prefix + path)
-            assert (answer.status, answer.text) == (200, root_path + prefix + path)
-        assert client.get(f"{prefix}/none").status == 404
+FRAMEWORKS: Final = [starlette, fastapi, django, litestar, quart]
 
 
 def flask() -> Resource:
@@ -139,30 +124,63 @@ def django_wsgi() -> Resource:
     return WSGIResource(get_wsgi_application(), threads=1)
 
 
-def asgi_of(make: Any) -> Any:
-    return lambda: ASGIResource(make())
+WSGI: Final = [flask, django_wsgi]
+MOUNTS: Final = {"depth0": "", "depth1": "m", "depth3": "a/b/c"}
+ROOT_PATHS: Final = {"direct": "", "forwarded": "/fwd"}
 
 
-BEHIND = {make.__name__: asgi_of(make) for make in FRAMEWORKS} | {"flask": flask, "django_wsgi": django_wsgi}
+def make_tree(stage: Stage) -> Resource:
+    """Each framework at each depth, with and without a root_path of its own, on a host of its own."""
+    hosts = VirtualHosts()
+    for depth, mount in MOUNTS.items():
+        for make in FRAMEWORKS:
+            for name, root_path in ROOT_PATHS.items():
+                app = ASGIResource(make(), root_path=root_path)
+                hosts.add_host(f"{make.__name__}.{depth}.{name}", mounted(app, mount))
+        for of in WSGI:
+            hosts.add_host(f"{of.__name__}.{depth}.direct", mounted(of(), mount))
+    return Site(hosts, trusted_proxies=["127.0.0.1"])
 
 
-@pytest.mark.parametrize("mount", ["", "m", "a/b"], ids=["depth0", "depth1", "depth2"])
-@pytest.mark.parametrize("name", BEHIND)
-def test_links_lead_back_through_a_proxy_that_cuts_a_prefix_off(name: str, mount: str) -> None:
+def mounted(app: Resource, mount: str) -> Resource:
+    if not mount:
+        return app
+    root = Resource()
+    root.mount(mount, app)
+    return root
+
+
+def prefix_of(depth: str) -> str:
+    return f"/{MOUNTS[depth]}" if MOUNTS[depth] else ""
+
+
+@pytest.mark.parametrize("name", ROOT_PATHS)
+@pytest.mark.parametrize("depth", MOUNTS)
+@pytest.mark.parametrize("framework", [make.__name__ for make in FRAMEWORKS])
+def test_routes_match_and_links_lead_back(tree: Tree, framework: str, depth: str, name: str) -> None:
+    host = {"Host": f"{framework}.{depth}.{name}"}
+    prefix = prefix_of(depth)
+    for path in ("/items/7", "/inner/deep"):
+        answer = tree.client.get(prefix + path, headers=host)
+        assert (answer.status, answer.text) == (200, ROOT_PATHS[name] + prefix + path)
+    assert tree.client.get(f"{prefix}/none", headers=host).status == 404
+
+
+@pytest.mark.parametrize("depth", MOUNTS)
+@pytest.mark.parametrize("framework", [make.__name__ for make in [*FRAMEWORKS, *WSGI]])
+def test_links_lead_back_through_a_proxy_that_cuts_a_prefix_off(
+    tree: Tree, framework: str, depth: str
+) -> None:
     """PX-09: X-Forwarded-Prefix in front of what is mounted anywhere."""
-    root: Resource = BEHIND[name]()
-    if mount:
-        root, app = Resource(), root
-        root.mount(mount, app)
-    prefix = f"/{mount}" if mount else ""
-    fields = {"X-Forwarded-Prefix": "/out/er", "X-Forwarded-Proto": "https", "Host": "testserver"}
-    with Client(Site(root, trusted_proxies=["127.0.0.1"])) as client:
-        for path in ("/items/7", "/inner/deep"):
-            for _ in range(2):
-                answer = client.get(prefix + path, headers=fields)
-                assert (answer.status, answer.text) == (200, "/out/er" + prefix + path)
-            assert client.get(prefix + path, headers={"Host": "testserver"}).text == prefix + path
-        assert client.get(f"{prefix}/none", headers=fields).status == 404
+    host = {"Host": f"{framework}.{depth}.direct"}
+    fields = host | {"X-Forwarded-Prefix": "/out/er", "X-Forwarded-Proto": "https"}
+    prefix, client = prefix_of(depth), tree.client
+    for path in ("/items/7", "/inner/deep"):
+        for _ in range(2):
+            answer = client.get(prefix + path, headers=fields)
+            assert (answer.status, answer.text) == (200, "/out/er" + prefix + path)
+        assert client.get(prefix + path, headers=host).text == prefix + path
+    assert client.get(f"{prefix}/none", headers=fields).status == 404
 
 
 @pytest.fixture(autouse=True, scope="module")
