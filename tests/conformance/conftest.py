@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import container.testing
-from container.message.limits import Limits
+from container.message.limits import Limits, Timeouts
 from container.resources.proxy import ReverseProxy
 from container.service.server import serving
 from container.tree.accesslog import CombinedFormatter, Entry
@@ -39,6 +39,9 @@ WORKERS: Final = {"gunicorn-1": 1, "gunicorn-3": 3}
 SERVERS: Final = [*LOOPS, *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
 # Where each kind is in the one tree of gunicorn's, in place of the root and in place of a deep path.
 PATHS: Final = {"": "/at/{kind}", "/m/n": "/m/n/{kind}"}
+# A deadline is kept by the clock of the sweep, which is up to a second late: it passes one second after it was set,
+# or two.
+IMPATIENT: Final = Timeouts(head=1.5, body=1.5, keep_alive=1.5, write=1.5, linger=1.0)
 
 
 def _loop(name: str) -> asyncio.AbstractEventLoop:

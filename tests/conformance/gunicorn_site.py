@@ -12,7 +12,6 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from container.message.limits import Timeouts
 from container.resources.data import Data
 from container.resources.wsgi import WSGIResource
 from container.tree.accesslog import CombinedFormatter, Entry
@@ -20,7 +19,7 @@ from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance import test_websocket, test_wsgi_validator
 from tests.conformance.board import Remote, RemoteStage
-from tests.conformance.conftest import DEPTHS, PLACES, key_of, path_of, proxy_to
+from tests.conformance.conftest import DEPTHS, IMPATIENT, PLACES, key_of, path_of, proxy_to
 from tests.conformance.leaves import KINDS
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ def suite() -> Resource:
 
 
 def impatient() -> Site:
-    """Waits for a second only."""
+    """Waits for little."""
     remote = board()
     remote.ask("ready")
-    timeouts = Timeouts(head=1.0, body=1.0, keep_alive=1.0, write=1.0, linger=1.0)
-    return Site(KINDS["native"].make(RemoteStage(remote, "native:")), timeouts=timeouts)
+    return Site(KINDS["native"].make(RemoteStage(remote, "native:")), timeouts=IMPATIENT)

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.message.limits import Timeouts
 from tests.conformance.board import Board
 from tests.conformance.client import Client as RawClient
-from tests.conformance.conftest import SERVERS, WORKERS, Lines, gunicorn, running, site_for
+from tests.conformance.conftest import IMPATIENT, SERVERS, WORKERS, Lines, gunicorn, running, site_for
 from tests.conformance.leaves import KINDS, Stage
 
 if TYPE_CHECKING:
@@ -220,15 +219,14 @@ def test_bare_line_feeds_are_answered_at_once(served: Served, client: Client) ->
 
 @pytest.fixture(scope="module", params=SERVERS)
 def impatient(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of a server that waits for a second only."""
+    """The port of a server that waits for little."""
     if request.param in WORKERS:
         with gunicorn(
             request.param, Board({"native:": Stage()}, Lines(), Lines()), application="impatient()"
         ) as port:
             yield port
         return
-    timeouts = Timeouts(head=1.0, body=1.0, keep_alive=1.0, write=1.0, linger=1.0)
-    site = site_for(KINDS["native"].make(Stage()), "", timeouts=timeouts)
+    site = site_for(KINDS["native"].make(Stage()), "", timeouts=IMPATIENT)
     with running(request.param, {"": site}) as ports:
         yield ports[""]
 
