@@ -110,7 +110,7 @@ def prepare_development(options: dict[str, Any], endpoints: Sequence[Endpoint]) 
         return
     if options["workers"] > 1:  # the process that has failed is asked again
         raise ConfigProblem(f"expected one worker with --debug, got {options['workers']}")
-    from container.config.debugger import check_addresses, set_variables
+    from container.config.debugger import check_addresses, set_token
 
     check_addresses(endpoints)
-    set_variables(os.environ)
+    set_token(os.environ)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from container import __version__
 from container.config.survey import survey
-from container.config.visitors import is_from_here
 from container.message.errors import HTTPError
 from container.message.response import HTML, Response
+from container.service.visitors import is_from_here
 from container.tree.pages import STYLE
 from container.tree.resource import Resource
 

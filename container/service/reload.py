@@ -19,6 +19,7 @@ from container.channel.endpoints import is_loopback
 from container.message.negotiation import preferred_type
 from container.message.response import HTML, Response
 from container.service.application import Application
+from container.service.visitors import is_from_here
 from container.tree.pages import page
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -189,7 +190,7 @@ def stand_in(text: str, endpoints: Sequence[Sequence[Endpoint]]) -> Application:
 
 
 class Broken(Resource):
-    """503, with what is wrong; in a browser, until something has changed."""
+    """503, with what is wrong for who is here; in a browser, until something has changed."""
 
     is_leaf = True
 
@@ -201,7 +202,7 @@ class Broken(Resource):
         accept = request.headers.get("accept") or ""
         if accept == _EVENTS:
             return Response(self._wait(), content_type=_EVENTS)
-        why = self._text or "The log says why.\n"
+        why = (self._text if is_from_here(request) else "") or "The log says why.\n"
         if "text/html" in accept and preferred_type(accept, ("text/html", "text/plain")) == "text/html":
             extra = f"<pre>{escape(why)}</pre>\n<script>{_SCRIPT}</script>\n"
             text = page(503, "The application does not start", "This page waits for a change.", extra=extra)

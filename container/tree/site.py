@@ -319,21 +319,24 @@ class Site(Resource):
 
     def _error_page(self, request: Request, error: Exception) -> Response:
         status = error.status if isinstance(error, HTTPError) else 500
-        detail = error.detail if isinstance(error, HTTPError) else ""
-        own = self.error_pages.get(status)
-        if own is not None:
-            response = own if isinstance(own, Response) else own(request, error)
-        elif self.display_tracebacks and not isinstance(error, HTTPError):
-            response = traceback_page(error, request.id)
-        else:
-            # Whoever sees a page for an error of ours can tell which line of the log is about it.
-            id = request.id if status >= 500 else ""
-            response = error_page(status, detail, request=request, id=id)
+        response = self.page_for(request, error, self.error_pages.get(status))
         if isinstance(error, HTTPError) and error.headers:
             response = response.copy()
             for name, value in error.headers.items():
                 response.headers.set(name, value)
         return response
+
+    def page_for(self, request: Request, error: Exception, own: Response | ErrorRenderer | None) -> Response:
+        """What tells of `error`: the page that is set for its status, `own`, or the usual one."""
+        if own is not None:
+            return own if isinstance(own, Response) else own(request, error)
+        if isinstance(error, HTTPError):
+            # Whoever sees a page for an error of ours can tell which line of the log is about it.
+            id = request.id if error.status >= 500 else ""
+            return error_page(error.status, error.detail, request=request, id=id)
+        if self.display_tracebacks:
+            return traceback_page(error, request.id)
+        return error_page(500, request=request, id=request.id)
 
     def _answer_odd_target(self, exchange: Exchange) -> "Answer | Awaitable[Answer]":
         """Targets that name no resource: `*` of OPTIONS is the server itself, CONNECT wants a proxy."""

@@ -14,6 +14,8 @@ from container.testing import Client
 if TYPE_CHECKING:
     from pathlib import Path
 
+HERE = {"Host": "localhost:8080"}
+
 
 @pytest.mark.parametrize(
     ("name", "matters"),
@@ -89,7 +91,7 @@ def test_a_change_is_noticed_from_the_start(tmp_path: Path) -> None:
 
 
 def test_a_browser_is_told_what_is_wrong_until_it_is_mended() -> None:
-    with Client(Broken("NameError: <b>")) as client:
+    with Client(Broken("NameError: <b>"), headers=HERE) as client:
         page = client.get("/any/where?x", headers={"Accept": "text/html,*/*;q=0.8"})
         plain = client.post("/", body=b"x", headers={"Accept": "*/*"})
     assert page.status == plain.status == 503
@@ -113,4 +115,5 @@ def test_a_browser_is_told_what_is_wrong_until_it_is_mended() -> None:
 def test_only_those_on_this_machine_see_the_reason(address: str, is_shown: bool) -> None:
     (binding,) = stand_in("secret", [[parse_endpoint(address)]]).bindings
     with Client(binding.site) as client:
-        assert ("secret" in client.get("/").text) is is_shown
+        assert ("secret" in client.get("/", headers=HERE).text) is is_shown
+        assert "secret" not in client.get("/", headers={"Host": "evil.example"}).text

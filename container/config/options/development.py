@@ -13,8 +13,8 @@ DEVELOPMENT: Final = Section(
     (
         switch(
             "--debug",
-            help="Show errors in werkzeug's debugger, whose console asks for a PIN, and --reload where watchfiles is "
-            "installed. On addresses of the loopback only.",
+            help="Show errors in werkzeug's debugger, to a browser that has opened the URL the terminal tells, and "
+            "--reload where watchfiles is installed. On addresses of the loopback only.",
         ),
         option(
             "--reload", type=Switch(), negative="--no-reload",
