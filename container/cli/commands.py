@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from container.channel.endpoints import ListenError, plain_endpoint, prepare_endpoint
 from container.config.problems import ConfigProblem
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from container.service.application import Application
 
 
-def _tell(text: str) -> None:
+def _tell(text: str, encoding: str | None = None) -> None:
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         print(text)
     except BrokenPipeError:  # who reads it has read enough
@@ -46,7 +48,13 @@ def _check(gathered: Gathered, application: Application, extra: Mapping[str, Any
 def _print(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
     from container.config.describe import config_of
 
-    _tell(config_of(application, gathered.configuration).removesuffix("\n"))
+    text = config_of(application, gathered.configuration).removesuffix("\n")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.end].rpartition("\n")[2] + text[error.end :].partition("\n")[0]
+        raise ConfigProblem(f"expected what can be said in UTF-8, got {line!r}") from error
+    _tell(text, "utf-8")  # as TOML is
     return 0
 
 
@@ -58,19 +66,19 @@ def _routes(gathered: Gathered, application: Application, extra: Mapping[str, An
 
 
 def _inspect(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
-    from container.config.explain import explain
+    from container.config.explain import explain, split_url
 
     if not application.bindings:
         raise ConfigProblem("expected a site to ask, got none")
     headers = [_header(text) for text in extra["request_header"]]
-    steps = explain(_asked(application, extra["url"]), extra["url"], method=extra["method"], headers=headers)
+    port = split_url(extra["url"]).port
+    steps = explain(_asked(application, port), extra["url"], method=extra["method"], headers=headers)
     _tell("\n".join(asyncio.run(steps)))
     return 0
 
 
-def _asked(application: Application, url: str) -> object:
-    """The site that is served at the port of a URL; the first one when none is, or none is named."""
-    port = urlsplit(url).port if "://" in url else None
+def _asked(application: Application, port: int | None) -> object:
+    """The site that is served at a port; the first one when none is, or none is named."""
     for binding in application.bindings:
         if any(getattr(plain_endpoint(each), "port", None) == port for each in binding.endpoints):
             return binding.site

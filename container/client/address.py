@@ -47,15 +47,21 @@ def parse_url(url: str, tls: ssl.SSLContext | None = None) -> tuple[Address, str
         if not path.startswith("/") or (base and not base.startswith("/")):
             raise ValueError(f'expected a UNIX socket as "unix:/path" or "unix:/path:/base", got {url!r}')
         return Address("http", "localhost", 80, path=path), _base(base, url)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(
+            f"expected a host and perhaps a port from 1 to 65535 after http://, got {url!r}"
+        ) from error
     if parts.scheme not in ("http", "https"):
-        hint = f' (did you mean "http://{url}"?)' if _AUTHORITY.match(url) else ""
+        hint = f' (did you mean "http://{url}"?)' if "://" not in url and _AUTHORITY.match(url) else ""
         raise ValueError(f'expected "http://host:port", "https://host" or "unix:/path", got {url!r}{hint}')
     if not _AUTHORITY.fullmatch(parts.netloc) or not parts.hostname:
         raise ValueError(f"expected a host and perhaps a port after {parts.scheme}://, got {url!r}")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise ValueError(f"expected no query and no fragment, got {url!r}")
-    port = parts.port if parts.port is not None else 443 if parts.scheme == "https" else 80
+    port = _PORTS[parts.scheme] if port is None else port
     if not 0 < port < 65536:
         raise ValueError(f"expected a port from 1 to 65535, got {url!r}")
     if parts.scheme == "https" and tls is None:

@@ -157,6 +157,7 @@ def settings_of(configuration: Configuration, access_log: AccessLog | None) -> S
         takes_notes=logs_of(values).follows_requests,
         request_id=values["request_id"],
         send_request_id=values["send_request_id"],
+        origins=configuration.origins,
         override_log=not given.keys().isdisjoint({"access_log", "access_log_file", "access_log_format"}),
     )
 

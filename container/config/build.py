@@ -6,10 +6,10 @@ it (policy.py), sites (sites.py), importing (importer.py, tac.py), the spelling 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from inspect import isclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from container.config.blame import blaming
 from container.config.importer import ImportProblem, import_object
 from container.config.kinds.registry import KINDS, files, is_directory, kind_of_spec, resource_of, script
 from container.config.objects import as_resource
@@ -24,7 +24,7 @@ from container.service.application import Application
 from container.tree.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from container.channel.endpoints import Endpoint
     from container.config.mounts import Mount
@@ -64,12 +64,12 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
 
 def mounted(mount: Mount, settings: Settings) -> Resource:
     """What a mount holds, with its policies around it."""
-    with _blaming(mount.origin):
+    with blaming(mount.origin):
         kind = kind_of_spec(mount.spec) if mount.keys else None
     keys = {key.name: key for key in kind.keys} if kind is not None else {}
     given: dict[str, Any] = {}
     for name, said in mount.keys.items():
-        with _blaming(mount.origins.get(name, mount.origin)):
+        with blaming(mount.origins.get(name, mount.origin)):
             key = keys.get(name) or (BY_NAME[name].key if name in BY_NAME else None)
             if key is None:
                 known = [*keys, *BY_NAME]
@@ -77,23 +77,14 @@ def mounted(mount: Mount, settings: Settings) -> Resource:
                 raise ConfigProblem(f"expected {what}, got {said.name}{nearest_name(name, known)}")
             read = key.type.parse if said.is_text else key.type.load
             given[name] = read(said.value, said.name)  # type: ignore[arg-type]  # text is text
-    with _blaming(mount.origin):
+    with blaming(mount.origin):
         resource = resource_of(mount.spec, settings, {name: given[name] for name in given if name in keys})
-        for policy in POLICIES:
-            if policy.key.name in given and policy.key.name not in keys:
-                resource = policy.wrap(resource, given[policy.key.name])
+    for policy in POLICIES:
+        name = policy.key.name
+        if name in given and name not in keys:
+            with blaming(mount.origins.get(name, mount.origin)):
+                resource = policy.wrap(resource, given[name])
     return resource
-
-
-@contextmanager
-def _blaming(origin: str) -> Iterator[None]:
-    """Put the file and the line in front of what is wrong."""
-    try:
-        yield
-    except ConfigProblem as problem:
-        raise ConfigProblem(f"{origin}{problem}") from problem
-    except ImportProblem as problem:
-        raise ImportProblem(f"{origin}{problem}", problem.cause) from problem
 
 
 def _with_hosts(mounts: Sequence[Mount], name: str, value: object, settings: Settings) -> Resource:
@@ -135,7 +126,8 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
         raise ConfigProblem("expected APP, --wsgi or --asgi with --factory, got none of them")
     if named:
         root, text = named[0]
-        return text, root.load(text, settings, source.factory)
+        with blaming(settings.origins.get(root.of_option, "")):
+            return text, root.load(text, settings, source.factory)
     if at_root is not None:
         return at_root.spec, mounted(at_root, settings)
     return "the root", Resource() if mounts or source.cgi_bins else Welcome()
@@ -188,21 +180,27 @@ def _users(directory: str, settings: Settings, factory: bool) -> Resource:
 
 
 class Root(NamedTuple):
-    """An option that names a root: a field of Source, its name in messages, what loads the object."""
+    """An option that names a root: a field of Source, its name in messages, what loads the object; the field of the
+    option where that is another."""
 
     field: str
     option: str
     load: Callable[[str, Settings, bool], object]
+    said_as: str = ""
+
+    @property
+    def of_option(self) -> str:
+        return self.said_as or self.field
 
 
 ROOTS: Final = (
     Root("app", "APP", _app),
     Root("wsgi", "--wsgi", _of_kind("wsgi")),
     Root("asgi", "--asgi", _of_kind("asgi")),
-    Root("class_", "--class", _class),
+    Root("class_", "--class", _class, "class"),
     Root("path", "--path", _files),
     Root("cgi", "--cgi", _files),
-    Root("tac", "--python", _tac),
-    Root("script", "--resource-script", _script),
+    Root("tac", "--python", _tac, "python"),
+    Root("script", "--resource-script", _script, "resource_script"),
     Root("user_dirs", "--user-dirs", _users),
 )

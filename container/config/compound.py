@@ -86,6 +86,26 @@ class HeaderField(Text):
         return f"{value[0]}: {value[1]}"
 
 
+class Variable(Text):
+    """A variable of the environment, `NAME=value`."""
+
+    def __init__(self) -> None:
+        super().__init__("NAME=VALUE", pair_joint="=")
+
+    def parse(self, text: str, name: str) -> str:
+        variable, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigProblem(f"expected {self.metavar} for {name}, got {text!r}")
+        check_variable(variable, value, name)
+        return text
+
+
+def check_variable(variable: str, value: str, name: str) -> None:
+    """ConfigProblem for what no environment can hold; `name` is where it was said."""
+    if not variable or "=" in variable or "\0" in variable + value:
+        raise ConfigProblem(f"expected a name without '=', and no NUL, for {name}, got {variable!r}")
+
+
 class Table(Text):
     """Names and values, in TOML a table; as text `NAME<joint>VALUE`, each a pair of its own."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from container.config.compound import check_variable
 from container.config.layers import Layer, parsed
 from container.config.options import OPTIONS
 from container.config.problems import ConfigProblem
@@ -47,7 +48,7 @@ class Environment:
                     values[field] = _located(name, option, texts)
                     names[field] = name
                     break
-        return Layer(values, names)
+        return Layer(values, names, {field: f"{name}: " for field, name in names.items()})
 
     def strangers(self) -> Iterator[str]:
         """What is probably a slip: a line for each variable that looks like ours and is of no option."""
@@ -88,9 +89,12 @@ def read_env_file(path: str) -> dict[str, str]:
             line = each.original.line
             said = each.original.string.strip().partition("\n")[0]
             raise ConfigProblem(f'{path}:{line}: expected "NAME=value", got {said!r}')
-    return {
+    found = {
         name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
     }
+    for name, value in found.items():
+        check_variable(name, value, path)
+    return found
 
 
 def adopt(variables: Mapping[str, str], *, replace: bool = False) -> None:

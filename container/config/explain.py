@@ -6,6 +6,7 @@ what is asked of them from then on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +14,11 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from container.config.problems import ConfigProblem
 from container.config.routes import label
+from container.message.authority import HOST, normal_name, parse_authority
 from container.message.body import EMPTY
 from container.message.connection import Connection
 from container.message.errors import HTTPError
+from container.message.fields import TOKEN, encode_fields
 from container.message.request import Request
 from container.resources.auth import Guard
 from container.resources.vhostmonster import VHostMonster
@@ -180,27 +183,56 @@ class _Exchange:
         self.is_restarted = True
 
 
-def _halves(url: str) -> tuple[str, str]:
-    path, _, query = url.partition("?")
-    return path, query
+def split_url(url: str) -> SplitResult:
+    """Its parts, the authority as a Host field has it. ConfigProblem for what is no URL of ours."""
+    if url.startswith("/"):  # a path, whatever comes next
+        path, _, query = url.partition("?")
+        return SplitResult("", "", path, query, "")
+    expected = f'expected "/path" or "http://host/path" as URL, got {url!r}'
+    try:
+        there = urlsplit(url)
+        if there.scheme in _PORTS and there.netloc:
+            return there._replace(netloc=_ascii(there.netloc))
+    except ValueError as error:  # of urlsplit, or of a host
+        raise ConfigProblem(f"{expected}: {error}") from error
+    hint = f' (did you mean "/{url}"?)' if url and not there.scheme and not there.netloc else ""
+    raise ConfigProblem(f"{expected}{hint}")
+
+
+def _ascii(authority: str) -> str:
+    """ValueError for what names no host."""
+    if not authority.isascii():
+        host, colon, port = authority.partition(":")
+        authority = f"{normal_name(host)}{colon}{port}"
+    parse_authority(authority)
+    return authority
+
+
+def _fields(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """ConfigProblem for what no request can have."""
+    try:
+        encode_fields([(name, os.fsencode(value).decode("latin-1")) for name, value in headers])
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+    fields = [(name.lower().encode("ascii"), os.fsencode(value)) for name, value in headers]
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) > 1 or any(HOST.fullmatch(value) is None for value in hosts):
+        got = ", ".join(repr(os.fsdecode(value)) for value in hosts)
+        raise ConfigProblem(f'expected one Host such as "name" or "name:port", got {got}')
+    return fields
 
 
 def _request(
     site: Site, url: str, method: str, headers: Sequence[tuple[str, str]]
 ) -> tuple[Request, _Exchange]:
-    # What begins with a slash is a path, whatever comes next.
-    there = SplitResult("", "", *_halves(url), "") if url.startswith("/") else urlsplit(url)
-    if there.scheme not in ("", *_PORTS) or bool(there.scheme) is not bool(there.netloc) or not url:
-        raise ConfigProblem(f'expected "/path" or "http://host/path" as URL, got {url!r}')
-    if not there.scheme and not url.startswith("/"):
-        raise ConfigProblem(
-            f'expected "/path" or "http://host/path" as URL, got {url!r} (did you mean "/{url}"?)'
-        )
-    path = quote(there.path or "/", safe=_SAFE).encode()
-    query = quote(there.query, safe=_SAFE).encode()
-    fields = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    there = split_url(url)
+    if not method.isascii() or TOKEN.fullmatch(method.encode("ascii")) is None:
+        raise ConfigProblem(f"expected a method such as GET, got {method!r}")
+    path = quote(os.fsencode(there.path or "/"), safe=_SAFE).encode()
+    query = quote(os.fsencode(there.query), safe=_SAFE).encode()
+    fields = _fields(headers)
     if not any(name == b"host" for name, _ in fields):
-        fields.insert(0, (b"host", (there.netloc or "localhost").encode("idna")))
+        fields.insert(0, (b"host", (there.netloc or "localhost").encode("ascii")))
     target = path + (b"?" + query if query else b"")
     request = Request(method.upper(), target, path, query, "1.1", fields, EMPTY)
     secure = there.scheme == "https"

@@ -10,11 +10,12 @@ what keys of mounts mean (build.py).
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from container.config.blame import blaming
 from container.config.kinds.registry import KINDS, plugin_names
 from container.config.layers import Layer
 from container.config.lines import Lines
@@ -24,13 +25,17 @@ from container.config.problems import ConfigProblem, nearest_name
 from container.config.values import mismatch, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
     from container.config.options import Option
 
 FILE: Final = "container.toml"
 PROJECT: Final = "pyproject.toml"
 _TABLE: Final = ("tool", "container")
+_MARK: Final = "\ufeff"
+# A number that may be too long, and how a NUL is written.
+_LONG: Final = re.compile(r"[0-9](?:_?[0-9]){999}")
+_NUL: Final = re.compile(r"\\(?:u0000|U00000000)")
 _MOUNT: Final = "mount"
 _SITE: Final = "site"
 # What a mount has besides its kind, keys and policies. `app`: the kind is found out; `object`: only Python has it.
@@ -75,7 +80,14 @@ def read_file(path: str) -> File:
     except UnicodeDecodeError as error:
         raise ConfigProblem(f"{path}: expected UTF-8, got byte 0x{error.object[error.start]:02x}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigProblem(_syntax(path, str(error), text)) from error
+        what = str(error) if not text.startswith(_MARK) else "A byte order mark (at line 1)"
+        raise ConfigProblem(_syntax(path, what, text)) from error
+    except RecursionError as error:
+        raise ConfigProblem(f"{path}: expected TOML, got lists or tables nested too deeply") from error
+    except ValueError as error:  # of int(), see sys.set_int_max_str_digits()
+        place = _place_of(_LONG, path, text)
+        raise ConfigProblem(f"{place}expected TOML, got a number of too many digits") from error
+    _refuse_nul(path, text, table)
     prefix = ""
     if os.path.basename(path) == PROJECT:
         prefix = ".".join(_TABLE)
@@ -99,6 +111,26 @@ def _syntax(path: str, message: str, text: str) -> str:
     return f"{path}:{line}: expected TOML, got an error: {what[:1].lower()}{what[1:]}"
 
 
+def _refuse_nul(path: str, text: str, table: dict[str, Any]) -> None:
+    """No path, URL, field or variable can have one, and what gets one breaks in a way of its own."""
+    values: list[object] = [table]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += [*value, *value.values()]
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, str) and "\0" in value:
+            raise ConfigProblem(f"{_place_of(_NUL, path, text)}expected text without NUL, got {value!r}")
+
+
+def _place_of(pattern: re.Pattern[str], path: str, text: str) -> str:
+    """The file, and the line of what first looks so."""
+    match = pattern.search(text)
+    line = f":{text.count(chr(10), 0, match.start()) + 1}" if match is not None else ""
+    return f"{path}{line}: "
+
+
 class _Reader:
     def __init__(self, path: str, lines: Lines, prefix: str) -> None:
         self._path = path
@@ -116,6 +148,7 @@ class _Reader:
         """The options of a table, and its mounts; `name` is that of one site of several."""
         values: dict[str, Any] = {}
         names: dict[str, str] = {}
+        origins: dict[str, str] = {}
         prefix = f"{name}." if name else ""
         for key, value in table.items():
             if key == _MOUNT or (key == _SITE and not name):
@@ -124,10 +157,12 @@ class _Reader:
             option = BY_NAME.get(key)
             if option is None or option.only_here or option.table or (name and option.field not in OF_SITES):
                 raise ConfigProblem(f"{origin}{_unknown(key, in_site=bool(name))}")
-            values[option.field] = self._located(origin, partial(load_value, option, value, f"{prefix}{key}"))
+            with blaming(origin):
+                values[option.field] = load_value(option, value, f"{prefix}{key}")
             names[option.field] = f"{origin}{prefix}{key}"
+            origins[option.field] = origin
         tables = self._tables(table, _MOUNT, name)
-        return Layer(values, names), [
+        return Layer(values, names, origins), [
             self._mount(f"{prefix}{_MOUNT}[{number}]", each) for number, each in enumerate(tables, 1)
         ]
 
@@ -150,7 +185,8 @@ class _Reader:
                 f"{origin}expected one kind, such as wsgi or files, in {name}, got {got}{hint}"
             )
         (kind,) = kinds
-        place = self._located(origin, partial(_place, table, name))
+        with blaming(origin):
+            place = _place(table, name)
         if kind == OBJECT:
             raise ConfigProblem(
                 f"{origin}expected what can be made of a file in {name}, got an object that only Python has"
@@ -174,26 +210,27 @@ class _Reader:
         line = line or self._lines.of(inside)
         return f"{self._path}:{line}: " if line else f"{self._path}: "
 
-    def _located(self, origin: str, read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except ConfigProblem as problem:
-            raise ConfigProblem(f"{origin}{problem}") from problem
-
 
 def load_value(option: Option, value: object, name: str) -> Any:
     """The value of an option for what stands in TOML."""
     if not option.many:
         return option.type.load(value, name)
     if isinstance(value, dict) and option.type.pair_joint:
-        value = [
-            f"{key}{option.type.pair_joint}{each}"
-            for key, values in value.items()
-            for each in (values if isinstance(values, list) else [values])
-        ]
+        value = [*_pairs(value, option.type.pair_joint, name)]
     if not isinstance(value, list):
         return (option.type.load(value, name),)
     return tuple(option.type.load(each, f"{name}[{number}]") for number, each in enumerate(value, 1))
+
+
+def _pairs(table: dict[str, Any], joint: str, name: str) -> Iterator[str]:
+    """A table as lines of text."""
+    for key, values in table.items():
+        if (mark := joint.strip()) in key:
+            raise ConfigProblem(f"expected names without {mark!r} for {name}, got {key!r}")
+        for each in values if isinstance(values, list) else [values]:
+            if not isinstance(each, str):
+                raise mismatch("text", f"{name}.{key}", each)
+            yield f"{key}{joint}{each}"
 
 
 def _place(table: Mapping[str, Any], name: str) -> Place:
@@ -219,6 +256,8 @@ def _unknown(key: str, *, in_site: bool = False) -> str:
     dashed = key.replace("_", "-")
     if key not in BY_NAME and dashed in BY_NAME:
         return f'expected a known option, got "{key}" (did you mean "{dashed}"?)'
+    if key == _SITE:
+        return "expected an option of a site, got another [[site]] inside"
     if key in BY_NAME and in_site and BY_NAME[key].field not in OF_SITES:
         return f'expected an option of sites, got "{key}": it is of the process, and stands at the top'
     if key in BY_NAME and BY_NAME[key].table:

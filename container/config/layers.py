@@ -6,7 +6,7 @@ Here: from texts and tables to values by option. Not here: what the values do (b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from container.config.options import OPTIONS, Option
@@ -21,54 +21,59 @@ _PLACES: Final = ("host", "port")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says: values by field, and for each what the user calls it there."""
+    """What one source says: values by field, and for each what the user calls it there. `origins`: what is put in
+    front of what is wrong with it, the file and the line or the variable; nothing for the command line."""
 
     values: Mapping[str, Any]
     names: Mapping[str, str]
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All of it: `values` by field, defaults included; `given` only what was said somewhere, and `names`, by field,
-    what the user called it there."""
+    """All of it: `values` by field, defaults included; `given` only what was said somewhere, and `names` and
+    `origins`, by field, as in the layer that said it."""
 
     values: Mapping[str, Any]
     given: Mapping[str, Any]
     names: Mapping[str, str]
+    origins: Mapping[str, str]
 
 
 def merge(layers: Sequence[Layer]) -> Configuration:
     """One configuration of layers, of which the first counts most."""
     given: dict[str, Any] = {}
     names: dict[str, str] = {}
+    origins: dict[str, str] = {}
     for layer in layers:
         hidden = _hidden(given)
-        for field, value in layer.values.items():
-            if field not in given and field not in hidden:
-                given[field] = value
-                names[field] = layer.names[field]
-    values = {field: option.default for field, option in OPTIONS.items()}
-    for field, option in OPTIONS.items():
-        if option.many and values[field] is None:
-            values[field] = ()
-    return Configuration(values | given, given, names)
+        for name, value in layer.values.items():
+            if name not in given and name not in hidden:
+                given[name] = value
+                names[name] = layer.names[name]
+                origins[name] = layer.origins.get(name, "")
+    values = {name: option.default for name, option in OPTIONS.items()}
+    for name, option in OPTIONS.items():
+        if option.many and values[name] is None:
+            values[name] = ()
+    return Configuration(values | given, given, names, origins)
 
 
 def _hidden(given: Mapping[str, Any]) -> set[str]:
     """What further layers have no say in any more: addresses are not added to those of a nearer layer."""
-    if any(field in given for field in _ADDRESSES):
+    if any(name in given for name in _ADDRESSES):
         return {*_ADDRESSES, *_PLACES}
-    return set(_ADDRESSES) if any(field in given for field in _PLACES) else set()
+    return set(_ADDRESSES) if any(name in given for name in _PLACES) else set()
 
 
 def from_texts(texts: Mapping[str, Sequence[str]], *, name_of: Mapping[str, str] | None = None) -> Layer:
     """A layer of texts by field, those of the command line unless `name_of` says what they are called."""
     values: dict[str, Any] = {}
     names: dict[str, str] = {}
-    for field, each in texts.items():
-        option = OPTIONS[field]
-        names[field] = option.long if name_of is None else name_of[field]
-        values[field] = parsed(option, each, names[field])
+    for name, each in texts.items():
+        option = OPTIONS[name]
+        names[name] = option.long if name_of is None else name_of[name]
+        values[name] = parsed(option, each, names[name])
     return Layer(values, names)
 
 

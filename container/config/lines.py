@@ -42,6 +42,8 @@ class Lines:
     def of(self, table: str, key: str = "") -> int | None:
         """The line of a key, or of the table itself; a key may be a table of its own."""
         own = f"{table}.{key}" if table and key else table or key
-        return (
+        line = (
             self._found.get((table, key)) or self._found.get((own, "")) or self._found.get((f"{own}[1]", ""))
         )
+        below = (each for (name, _), each in self._found.items() if own and name.startswith(f"{own}."))
+        return line or next(below, None)

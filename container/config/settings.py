@@ -35,7 +35,7 @@ class Settings:
     of proxies whose word counts, None for those of UNIX sockets only, `("none",)` for nobody. `healthz` and
     `readyz` are paths answered in front of every site; `limit_concurrency` is how many requests it answers at a
     time, `root_path` what a proxy has cut off their paths. `ignore_ext`, `default_type` and `processors`, names of
-    classes by extension, are of directories of files.
+    classes by extension, are of directories of files. `origins` is where options were said, by their field.
     """
 
     threads: int = 8
@@ -67,6 +67,7 @@ class Settings:
     default_type: str | None = None
     processors: Mapping[str, str] = field(default_factory=dict)
     scripts: Scripts = field(default_factory=Scripts)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,16 @@ Here: giving every binding of an application its Site. Not here: what the root o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container.channel.endpoints import UnixEndpoint
+from container.config.blame import blaming
 from container.config.gateways import behind_proxies
 from container.config.importer import ImportProblem
 from container.config.kinds.kind import construct
 from container.config.objects import as_resource
+from container.config.policy import BY_NAME
 from container.config.problems import ConfigProblem
-from container.config.users import with_forward_auth, with_passwords
 from container.resources.access import ConcurrencyLimit
 from container.service.application import Application, Binding
 from container.service.server import as_endpoints
@@ -22,7 +23,6 @@ from container.tree.encoding import EncodingRules
 from container.tree.health import Health
 from container.tree.policies import BodyLimit, RootPath
 from container.tree.request_ids import RequestIds
-from container.tree.resource import Resource
 from container.tree.site import Site
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
     from container.channel.endpoints import Endpoint
     from container.config.settings import Settings
+
+
+# What mounts have by the same name, from the innermost to the outermost.
+_POLICIES: Final = ("htpasswd", "forward-auth", "sessions")
 
 
 def bind_sites(
@@ -84,18 +88,18 @@ def site_of(value: object, name: str, settings: Settings) -> Site:
     if settings.override_log or site.log is None:
         site.log = settings.access_log
     site.takes_notes = site.takes_notes or settings.takes_notes
-    if settings.htpasswd is not None:
-        site.root = with_passwords(site.root, settings.htpasswd)
-    if settings.forward_auth is not None:
-        site.root = with_forward_auth(site.root, settings.forward_auth)
-    if settings.sessions is not None:
-        site.root = _with_sessions(site.root, settings.sessions)
+    for policy in _POLICIES:
+        said = policy.replace("-", "_")
+        if (value := getattr(settings, said)) is not None:
+            with blaming(settings.origins.get(said, "")):
+                site.root = BY_NAME[policy].wrap(site.root, value)
     if settings.healthz is not None or settings.readyz is not None:
         site.root = construct(Health, site.root, healthz=settings.healthz, readyz=settings.readyz)
     if settings.limit_concurrency is not None:
         site.root = ConcurrencyLimit(site.root, settings.limit_concurrency)
     if settings.root_path is not None:
-        site.root = construct(RootPath, site.root, settings.root_path)
+        with blaming(settings.origins.get("root_path", "")):
+            site.root = construct(RootPath, site.root, settings.root_path)
     return site
 
 
@@ -106,13 +110,3 @@ def allow_larger_content(site: Site) -> None:
     if own is not None and largest > own:
         site.limits = replace(site.limits, body=largest)
         site.root = BodyLimit(site.root, own)
-
-
-def _with_sessions(root: Resource, spec: str) -> Resource:
-    from container.sessions import Sessions
-    from container.sessions.registry import make_store
-
-    try:
-        return Sessions(root, store=make_store(spec))
-    except ValueError as error:
-        raise ConfigProblem(str(error)) from error

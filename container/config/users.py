@@ -1,4 +1,4 @@
-"""What `--user-dirs`, `--personal`, `--htpasswd` and `--forward-auth` stand for."""
+"""What `--user-dirs` and `--personal` stand for."""
 
 from __future__ import annotations
 
@@ -48,23 +48,3 @@ def personal_endpoint() -> UnixEndpoint:
     except KeyError:
         raise ConfigProblem(f"expected a user of this machine for --personal, got uid {uid}") from None
     return UnixEndpoint(os.path.join(home, SOCKET_NAME), 0o600, peers=frozenset({0, uid}))
-
-
-def with_passwords(root: Resource, path: str) -> Resource:
-    """`root` for those only whom an htpasswd file knows."""
-    from container.resources.auth import BasicAuth
-
-    try:
-        return BasicAuth(root, htpasswd=path)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigProblem(str(error)) from error
-
-
-def with_forward_auth(root: Resource, url: str) -> Resource:
-    """`root` for those only of whom the server at `url` says so."""
-    from container.resources.auth import ForwardAuth
-
-    try:
-        return ForwardAuth(root, url)
-    except ValueError as error:
-        raise ConfigProblem(str(error)) from error

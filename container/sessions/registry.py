@@ -51,7 +51,12 @@ def _redis(spec: str, rest: str) -> SessionStore:
         ) from None
     if not rest.startswith("//"):  # its own parser would take it for localhost
         raise ValueError(f"expected a URL such as redis://HOST:PORT/DATABASE, got {spec!r}")
-    return RedisStore(spec)
+    try:
+        return RedisStore(spec)
+    except ValueError as error:
+        raise ValueError(
+            f"expected a URL such as redis://HOST:PORT/DATABASE, got {spec!r}: {error}"
+        ) from error
 
 
 _MAKERS: Final[dict[str, Callable[[str, str], SessionStore]]] = {

@@ -85,12 +85,12 @@ IN_FILES = [
      ":4: expected follow, inside, refuse for mount[1].links, got 'no'"),
     (_MOUNT + "app = 'page:page'\nthreads = 1", ":4: expected a key of any mount, got mount[1].threads"),
     (_MOUNT + "files = 'public'\nallow = ['10.0.0.0/33']",
-     ':1: expected an address or a network such as 10.0.0.0/8, got "10.0.0.0/33"'),
+     ':4: expected an address or a network such as 10.0.0.0/8, got "10.0.0.0/33"'),
     (_MOUNT + "files = 'public'\nrate-limit = '10'",
      ':4: expected a rate such as "10/s", "100/m" or "10/s:50" for mount[1].rate-limit, got \'10\''),
-    (_MOUNT + "files = 'public'\nhtpasswd = 'nobody.txt'", ":1: expected"),
+    (_MOUNT + "files = 'public'\nhtpasswd = 'nobody.txt'", ":4: expected"),
     (_MOUNT + "files = 'public'\nsessions = 'mysql:x'",
-     ":1: expected memory, sqlite:PATH or redis://HOST:PORT/DATABASE as session store, got 'mysql:x'"),
+     ":4: expected memory, sqlite:PATH or redis://HOST:PORT/DATABASE as session store, got 'mysql:x'"),
     (_MOUNT + "files = 'public'\nvariables = 1", ":4: expected a table for mount[1].variables, got 1"),
     (_MOUNT + "files = 'public'\n[mount.headers]\nConnection = 'close'",
      ":4: expected a field that is not the server's own for mount[1].headers, got 'Connection: close'"),
@@ -101,6 +101,35 @@ IN_FILES = [
     (_MOUNT + "files = 'public'\n[[mount]]\npath = '/x/'\nfiles = 'other'",
      "expected one mount at /x, got 'mount[1]' and 'mount[2]'"),
     ("path = 'public'\n[[mount]]\npath = '/'\nfiles = 'other'", "expected one root, got --path and"),
+    ("a = " + "[" * 3000 + "]" * 3000, ": expected TOML, got lists or tables nested too deeply"),
+    ("a = " + "{a = " * 3000 + "1" + "}" * 3000, ": expected TOML, got lists or tables nested too deeply"),
+    ("\nthreads = " + "9" * 5000, ":2: expected TOML, got a number of too many digits"),
+    ("\ufeffthreads = 1", ":1: expected TOML, got an error: a byte order mark"),
+    ('[env]\nA = "a\\u0000b"', ":2: expected text without NUL, got 'a\\x00b'"),
+    ('[env]\n"A\\U00000000" = "b"', ":2: expected text without NUL, got 'A\\x00'"),
+    (_MOUNT + 'files = "public"\naccess-log = "a\\u0000b"', ":4: expected text without NUL, got 'a\\x00b'"),
+    ('[env]\n"A=B" = "x"', ":1: expected names without '=' for env, got 'A=B'"),
+    ('[env]\n"" = "x"', ":1: expected a name without '=', and no NUL, for env[1], got ''"),
+    ("[env]\nA = 1", ":1: expected text for env.A, got 1"),
+    ("[env]\nA = [true]", ":1: expected text for env.A, got true"),
+    ("env = 'A'", ":1: expected NAME=VALUE for env, got 'A'"),
+    ("[headers]\n'a:b' = 'c'", ":1: expected names without ':' for headers, got 'a:b'"),
+    ("[[site.site]]", ":1: expected tables [[site]] for site, got a table"),
+    ("[[site]]\n[[site.site]]", ":2: expected an option of a site, got another [[site]] inside"),
+    (_MOUNT + "proxy = 'ftp://x/'",
+     ':1: expected "http://host:port", "https://host" or "unix:/path", got \'ftp://x/\'\n'),
+    (_MOUNT + "proxy = 'http://x:99999/'",
+     ":1: expected a host and perhaps a port from 1 to 65535 after http://, got 'http://x:99999/'"),
+    (_MOUNT + "files = 'public'\nforward-auth = 'http://x:y/'",
+     ":4: expected a host and perhaps a port from 1 to 65535 after http://, got 'http://x:y/'"),
+    (_MOUNT + "proxy = 'http://[::1/'", ":1: expected a host and perhaps a port from 1 to 65535"),
+    ("path = 'public'\nforward-auth = 'http://x:0/'", ":2: expected a port from 1 to 65535, got 'http://x:0/'"),
+    ("path = 'public'\nsessions = 'redis://x:y:z'",
+     ":2: expected a URL such as redis://HOST:PORT/DATABASE, got 'redis://x:y:z'"),
+    ("path = 'public'\nhtpasswd = 'nowhere'", ":2: expected"),
+    ("path = 'public'\nroot-path = 'x'", ":2: expected a path such as \"/shop\" in front of all others, got 'x'"),
+    ("readyz = '/x'\nhealthz = 'x'", ":2: expected a path such as /healthz for healthz, got 'x'"),
+    ("\npath = 'nowhere'", ":2: expected a directory, got 'nowhere': nothing is there"),
     ("python = 'site.tac'\nwsgi = 'hello'", "expected one root, got --wsgi and --python"),
 ]  # fmt: skip
 # The same for what cannot be loaded.
@@ -110,8 +139,8 @@ NOT_LOADED = [
      ":1: expected a name 'aplication' in module 'hello', got none (did you mean \"application\"?)"),
     (_MOUNT + "wsgi = 'hello:asgi'", ":1: expected a WSGI application, got 'hello:asgi': that is ASGI"),
     (_MOUNT + "wsgi = 'page:page'", ":1: expected a WSGI application, got Page from 'page:page'"),
-    ("class = 'hello:create_app'", "expected a class of resources for --class, got function"),
-    ("python = 'nowhere.tac'", "cannot read nowhere.tac: no such file or directory"),
+    ("class = 'hello:create_app'", ":1: expected a class of resources for --class, got function"),
+    ("python = 'nowhere.tac'", ":1: cannot read nowhere.tac: no such file or directory"),
 ]  # fmt: skip
 IN_THE_ENVIRONMENT = [
     ({"CONTAINER_THREADS": "x"}, "expected a number from 0 to 10000 for CONTAINER_THREADS, got 'x'"),
@@ -124,6 +153,7 @@ IN_THE_ENVIRONMENT = [
     ({"FORWARDED_ALLOW_IPS": "me"}, "FORWARDED_ALLOW_IPS: expected an address or a network"),
     ({"CONTAINER_LISTEN": "tcp:80 tpc:81"}, "CONTAINER_LISTEN: expected \"tcp:PORT\", got 'tpc:81'"),
     ({"CONTAINER_LISTING": "maybe"}, "expected yes or no for CONTAINER_LISTING, got 'maybe'"),
+    ({"CONTAINER_SESSIONS": "mysql:x"}, "CONTAINER_SESSIONS: expected memory, sqlite:PATH or redis"),
     ({"CONTAINER_CONFIG": "nowhere.toml"}, "cannot read nowhere.toml: no such file or directory"),
 ]
 ON_THE_LINE = [
@@ -142,7 +172,10 @@ ON_THE_LINE = [
     (["--vhost=a", "hello"], "expected a virtual host as \"NAME=KIND:ARG\", got 'a'"),
     (["--processor=x", "--path=public"], "expected \".EXT=NAME\" for --processor, got 'x'"),
     (["--root-path=shop", "hello"], "expected a path such as \"/shop\" in front of all others, got 'shop'"),
-    (["--healthz=up", "hello"], "expected a path such as /healthz, got 'up'"),
+    (["--healthz=up", "hello"], "expected a path such as /healthz for --healthz, got 'up'"),
+    (["--env", "=x", "hello"], "expected a name without '=', and no NUL, for --env, got ''"),
+    (["--env", "A", "hello"], "expected NAME=VALUE for --env, got 'A'"),
+    (["--env-file=nul.env", "hello"], "expected a name without '=', and no NUL, for nul.env, got 'A'"),
     (["--app=hello", "hello"], "expected one APP, got 'hello' and 'hello'"),
     (["--spew"], "expected a known option, got --spew: there is nothing like it"),
     (["--reactor=epoll"], "expected a known option, got --reactor: use --loop"),
@@ -205,6 +238,7 @@ def test_a_mistake_on_the_line_is_one_line(
 ) -> None:
     """CL-09, DM-07, DM-08, DM-09"""
     (place / "bad.env").write_text("A=b\nno value\n")
+    (place / "nul.env").write_text("A=b\0c\n")
     code, err = said(capsys, *arguments)
     assert err.startswith(line)
     assert code == 2

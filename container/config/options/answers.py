@@ -18,6 +18,13 @@ def _encoders(text: str, name: str) -> tuple[Encoder, ...]:
     return parse_encoders(text)
 
 
+def _path(text: str, name: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError(f"expected a path such as {DEFAULT_HEALTH_PATH} for {name}, got {text!r}")
+    return text
+
+
+_PATH: Final = Spelt("PATH", _path)
 ANSWERS: Final = Section(
     "Answers",
     (
@@ -42,8 +49,8 @@ ANSWERS: Final = Section(
             help="Let only those in of whom the server at URL says so; it is asked before each request.",
         ),
         switch("--health", help=f"Answer {DEFAULT_HEALTH_PATH} and {DEFAULT_READY_PATH}."),
-        option("--healthz", type=Text("PATH"), help="Answer 200 here while the process lives."),
-        option("--readyz", type=Text("PATH"), help="Answer 200 here until the process begins to stop, then 503."),
+        option("--healthz", type=_PATH, help="Answer 200 here while the process lives."),
+        option("--readyz", type=_PATH, help="Answer 200 here until the process begins to stop, then 503."),
         switch("--server-header", default=True, help="Send a Server field."),
     ),
 )  # fmt: skip

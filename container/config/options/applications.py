@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from container.config.compound import Variable
 from container.config.options.option import Section, option, switch
 from container.config.settings import Settings
 from container.config.values import Choice, Duration, Number, Size, Text
@@ -31,7 +32,7 @@ APPLICATIONS: Final = Section(
             help="What a proxy in front has cut off the path, such as /shop: it is in all paths and URLs again.",
         ),
         option(
-            "--env", "-e", many=True, type=Text("NAME=VALUE", pair_joint="="),
+            "--env", "-e", many=True, type=Variable(),
             help="Set a variable of the environment before anything is loaded. Repeatable.",
         ),
         option(
