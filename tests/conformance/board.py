@@ -16,19 +16,35 @@ from tests.conformance.leaves import PIECE, Marks, Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.conformance.conftest import Lines
-
 _KEY: Final = b"the tests of this machine"
+
+
+class Lines(list[str]):
+    """A log that another thread writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grown = threading.Condition()
+
+    def append(self, line: str) -> None:
+        with self._grown:
+            super().append(line)
+            self._grown.notify_all()
+
+    def holds(self, text: str) -> bool:
+        """Does a line with `text` come?"""
+        with self._grown:
+            return self._grown.wait_for(lambda: any(text in line for line in self), PATIENCE_S)
 
 
 class Board:
     """Serves the stages by name to whoever connects to `port`; what the servers log comes to `log`, and what they
     warn of to `warnings`."""
 
-    def __init__(self, stages: Mapping[str, Stage], log: Lines, warnings: Lines) -> None:
-        self._stages = stages
-        self._log = log
-        self._warnings = warnings
+    def __init__(self, stages: Mapping[str, Stage], warnings: Lines | None = None) -> None:
+        self.stages = stages
+        self.log = Lines()
+        self._warnings = Lines() if warnings is None else warnings
         self._taken: list[Marks] = []
         self._lock = threading.Lock()
         self._workers = threading.Semaphore(0)
@@ -66,14 +82,14 @@ class Board:
 
     def do_take(self, stage: str) -> int:
         with self._lock:
-            self._taken.append(self._stages[stage].take())
+            self._taken.append(self.stages[stage].take())
             return len(self._taken) - 1
 
     def do_mark(self, number: int, name: str, *arguments: object) -> None:
         getattr(self._taken[number], name)(*arguments)
 
     def do_log(self, line: str) -> None:
-        self._log.append(line)
+        self.log.append(line)
 
     def do_warn(self, line: str) -> None:
         self._warnings.append(line)

@@ -20,7 +20,7 @@ from container.service.server import serving
 from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
 from container.tree.site import Site
-from tests.conformance.board import Board
+from tests.conformance.board import Board, Lines
 from tests.conformance.client import PATIENCE_S, Client
 from tests.conformance.hosts import START_S, start_command
 from tests.conformance.leaves import KINDS, Kind, Marks, Stage
@@ -103,37 +103,18 @@ def gunicorn(
 ) -> Iterator[int]:
     """Serve what `gunicorn_site` makes, of servers `behind` it with these ports; its port."""
     host = start_command(
-        name,
+        name, board,
         "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
         "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "4",
         f"tests.conformance.gunicorn_site:{application}",
-        CONFORMANCE_BOARD=str(board.port), CONFORMANCE_BEHIND=json.dumps(behind or {}), **variables,
+        CONFORMANCE_BEHIND=json.dumps(behind or {}), **variables,
     )  # fmt: skip
     try:
         board.await_workers(WORKERS[name], START_S)
         yield host.port
     finally:
         code = host.end()
-        board.close()
     assert code == 0, host.lines
-
-
-class Lines(list[str]):
-    """A log that another thread writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._grown = threading.Condition()
-
-    def append(self, line: str) -> None:
-        with self._grown:
-            super().append(line)
-            self._grown.notify_all()
-
-    def holds(self, text: str) -> bool:
-        """Does a line with `text` come?"""
-        with self._grown:
-            return self._grown.wait_for(lambda: any(text in line for line in self), PATIENCE_S)
 
 
 @dataclass(frozen=True)
@@ -218,13 +199,13 @@ def _in_this_process(loop: str) -> Iterator[dict[Any, Served]]:
 
 @contextlib.contextmanager
 def _in_workers(name: str) -> Iterator[dict[Any, Served]]:
-    log = Lines()  # of all
-    leaves = {(kind, depth): Served(KINDS[kind], path_of(kind, depth), log=log) for kind, depth in PLACES}
-    board = Board({key_of(*key): served.stage for key, served in leaves.items()}, log, Lines())
+    leaves = {(kind, depth): Served(KINDS[kind], path_of(kind, depth)) for kind, depth in PLACES}
+    board = Board({key_of(*key): served.stage for key, served in leaves.items()})
     with _behind(LOOPS[0], leaves) as behind:
         with gunicorn(name, board, {key_of(*key): port for key, port in behind.items()}) as port:
             for served in leaves.values():
                 served.port = port
+                served.log = board.log  # that of all
             yield leaves
 
 
@@ -281,7 +262,7 @@ def tree(request: pytest.FixtureRequest) -> Iterator[Tree]:
         with container.testing.Client(module.make_tree(stage)) as client:
             yield Tree(client, stage, 0)
         return
-    board = Board({"": stage}, Lines(), Lines())
+    board = Board({"": stage})
     with (
         gunicorn(name, board, application="suite()", CONFORMANCE_SUITE=module.__name__) as port,
         client_of(port) as client,

@@ -1,15 +1,15 @@
-"""The tree that foreign servers run: every kind of leaf, and a resource by which the test speaks to them.
+"""The tree that foreign servers run, with every kind of leaf.
 
-A server is started with `tests.conformance.hosted_site:asgi` or `:wsgi`, ours with `:site`.
+A server is started with `tests.conformance.hosted_site:asgi` or `:wsgi`, ours with `:site`, and the port of the
+test's `Board` as `CONFORMANCE_BOARD`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+import os
+from typing import TYPE_CHECKING
 
 from container.encoders.gzip import Gzip
-from container.message.errors import HTTPError
 from container.message.headers import Headers
 from container.message.limits import Limits
 from container.message.response import Response
@@ -17,44 +17,16 @@ from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.encoding import Encoded
 from container.tree.resource import Resource
 from container.tree.site import Site
-from tests.conformance.client import PATIENCE_S
-from tests.conformance.leaves import KINDS, Marks, Stage
+from tests.conformance import leaves
+from tests.conformance.board import Remote, RemoteStage
+from tests.conformance.hosts import BODY_MAX, KINDS
 
 if TYPE_CHECKING:
     from container.message.exchange import Exchange
     from container.message.request import Request
 
-BODY_MAX: Final = 2 * 1024 * 1024
-STAGES: Final = {name: Stage() for name in ("native", "wsgi", "asgi")}
-LINES: Final[list[str]] = []
+_board = Remote(int(os.environ["CONFORMANCE_BOARD"]))
 _format = CombinedFormatter()
-
-
-class Control(Resource):
-    """What a test asks a leaf, and tells it: /control/KIND/VERB."""
-
-    is_leaf = True
-
-    async def get(self, request: Request) -> Response:
-        kind, verb = request.postpath
-        stage = STAGES[kind]
-        marks = stage.marks
-        if verb == "reset":
-            marks.go.set()  # whoever still waits shall go on
-            stage.marks = Marks()
-            LINES.clear()
-        elif verb == "go":
-            marks.go.set()
-        elif verb in ("called", "ended", "left"):
-            return Response.json(await asyncio.to_thread(getattr(marks, verb).wait, PATIENCE_S))
-        elif verb == "stall":
-            return Response.json(await asyncio.to_thread(marks.stall))
-        elif verb == "marks":
-            uploads = [upload.hex() for upload in marks.uploads]
-            return Response.json({"calls": marks.calls, "uploads": uploads, "log": LINES})
-        else:
-            raise HTTPError(404)
-        return Response.json(True)
 
 
 class Where(Resource):
@@ -90,15 +62,15 @@ class Started(Resource):
 
 
 def log(exchange: Exchange) -> None:
-    if not exchange.request.raw_path.startswith(b"/control"):
-        LINES.append(_format(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0)))
+    line = _format(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
+    _board.ask("log", line)
 
 
 root = Resource()
-for name, stage in STAGES.items():
-    root.mount(name, KINDS[name].make(stage))
-    root.mount(f"encoded/{name}", Encoded(KINDS[name].make(stage), [Gzip()], minimum=0))
-root.mount("control", Control())
+for name in KINDS:
+    stage = RemoteStage(_board, name)
+    root.mount(name, leaves.KINDS[name].make(stage))
+    root.mount(f"encoded/{name}", Encoded(leaves.KINDS[name].make(stage), [Gzip()], minimum=0))
 root.mount("where", Where())
 root.mount("hinting", Hinting())
 root.mount("started", Started())

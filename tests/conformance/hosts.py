@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import re
@@ -13,9 +12,11 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from tests.conformance.board import Board, Lines
 from tests.conformance.client import Client
+from tests.conformance.leaves import Marks, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 30.0
 MODULE: Final = "tests.conformance.hosted_site"
+_WORKERS: Final = [
+    "gunicorn", "--worker-class", "container.gunicorn.Worker", f"{MODULE}:site", "--bind", "127.0.0.1:0",
+    "--no-control-socket", "--workers",
+]  # fmt: skip
 # By name: the command; `{port}` is a free one, for those that do not tell which they took.
 COMMANDS: Final = {
     "container": ["container", f"{MODULE}:site", "--bind", "127.0.0.1:0"],
@@ -32,13 +37,13 @@ COMMANDS: Final = {
         "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:0", "--no-control-socket",
         f"{MODULE}:wsgi",
     ],
-    "gunicorn-worker": [
-        "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", "1", "--bind", "127.0.0.1:0",
-        "--no-control-socket", f"{MODULE}:site",
-    ],
+    "gunicorn-worker": [*_WORKERS, "1"],
+    "gunicorn-workers": [*_WORKERS, "3"],
     "waitress": ["waitress", "--listen", "127.0.0.1:0", "--threads", "8", f"{MODULE}:wsgi"],
 }  # fmt: skip
-KINDS: Final = ["native", "wsgi", "asgi"]
+KINDS: Final = ("native", "wsgi", "asgi")
+# What their sites take as content.
+BODY_MAX: Final = 2 * 1024 * 1024
 
 # What a host cannot do, whatever the tree does; docs/hosted.md says the same to users.
 CANNOT: Final = {
@@ -67,6 +72,7 @@ class Host:
     process: subprocess.Popen[str]
     lines: list[str]
     reader: threading.Thread
+    board: Board
 
     def end(self) -> int:
         self.process.terminate()
@@ -78,17 +84,20 @@ class Host:
         self.reader.join(START_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        self.board.close()
         return code
 
 
 def start(name: str) -> Host:
     """Start a server and wait until it says where it listens."""
     port = _free_port()
-    return start_command(name, *(part.format(port=port) for part in COMMANDS[name]))
+    board = Board({kind: Stage() for kind in KINDS})
+    return start_command(name, board, *(part.format(port=port) for part in COMMANDS[name]))
 
 
-def start_command(name: str, *command: str, **variables: str) -> Host:
-    """The same with a module's command, as for `python -m`."""
+def start_command(name: str, board: Board, *command: str, **variables: str) -> Host:
+    """The same with a module's command, as for `python -m`; what it serves finds the board."""
+    variables["CONFORMANCE_BOARD"] = str(board.port)
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=ROOT,
@@ -114,7 +123,7 @@ def start_command(name: str, *command: str, **variables: str) -> Host:
         line = coming.get(timeout=START_S)
         assert line is not None, f"{name} ended: {''.join(lines)}"
         if found := _ADDRESS.search(line):
-            host = Host(name, int(found[1]), process, lines, reader)
+            host = Host(name, int(found[1]), process, lines, reader, board)
             _wait_until_it_answers(host)
             return host
 
@@ -151,25 +160,19 @@ class Leaf:
     def post(self, target: str, content: bytes, *fields: str) -> bytes:
         return self.request(target, f"Content-Length: {len(content)}", *fields, method="POST") + content
 
-    def ask(self, verb: str) -> Any:
-        """What the leaf says to a word of the test."""
-        with Client(self.host.port) as client:
-            client.send(self.request(f"/control/{self.kind}/{verb}", "Connection: close"))
-            response = client.response()
-        assert response.status == 200, response.body
-        return json.loads(response.body)
+    @property
+    def marks(self) -> Marks:
+        return self.host.board.stages[self.kind].marks
 
     @property
-    def calls(self) -> list[str]:
-        return list(self.ask("marks")["calls"])
+    def log(self) -> Lines:
+        return self.host.board.log
 
-    @property
-    def uploads(self) -> list[bytes]:
-        return [bytes.fromhex(upload) for upload in self.ask("marks")["uploads"]]
-
-    @property
-    def log(self) -> list[str]:
-        return list(self.ask("marks")["log"])
+    def reset(self) -> None:
+        """Begin with fresh marks."""
+        self.marks.go.set()  # whoever still waits shall go on
+        self.host.board.stages[self.kind].marks = Marks()
+        self.log.clear()
 
     @contextlib.contextmanager
     def client(self, *, window_bytes: int = 0) -> Iterator[Client]:

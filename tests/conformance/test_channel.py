@@ -22,7 +22,7 @@ import pytest
 
 from tests.conformance.board import Board
 from tests.conformance.client import Client as RawClient
-from tests.conformance.conftest import IMPATIENT, SERVERS, WORKERS, Lines, gunicorn, running, site_for
+from tests.conformance.conftest import IMPATIENT, SERVERS, WORKERS, gunicorn, running, site_for
 from tests.conformance.leaves import KINDS, Stage
 
 if TYPE_CHECKING:
@@ -221,9 +221,7 @@ def test_bare_line_feeds_are_answered_at_once(served: Served, client: Client) ->
 def impatient(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server that waits for little."""
     if request.param in WORKERS:
-        with gunicorn(
-            request.param, Board({"native:": Stage()}, Lines(), Lines()), application="impatient()"
-        ) as port:
+        with gunicorn(request.param, Board({"native:": Stage()}), application="impatient()") as port:
             yield port
         return
     site = site_for(KINDS["native"].make(Stage()), "", timeouts=IMPATIENT)

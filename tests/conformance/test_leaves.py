@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.client import NoAnswer
-from tests.conformance.hosted_site import BODY_MAX
-from tests.conformance.hosts import KINDS, Host, Leaf, hosts_that_can, start
+from tests.conformance.client import PATIENCE_S, NoAnswer
+from tests.conformance.hosts import BODY_MAX, KINDS, Host, Leaf, hosts_that_can, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+# With several processes: by `make soak`.
+DRILLED = ("gunicorn-workers",)
 LARGE = bytes(range(256)) * 4096
 
 
@@ -41,22 +42,27 @@ def hosts() -> Iterator[Callable[[str], Host]]:
 def leaf(request: pytest.FixtureRequest, hosts: Callable[[str], Host]) -> Iterator[Leaf]:
     name, kind = request.param
     leaf = Leaf(hosts(name), kind)
-    leaf.ask("reset")
+    leaf.reset()
     yield leaf
-    leaf.ask("go")
+    leaf.marks.go.set()  # whoever still waits shall go on
 
 
 def leaves(feature: str = "") -> pytest.MarkDecorator:
     """Every kind of leaf on every host that has `feature`."""
-    params = [
-        pytest.param((host, kind), id=f"{host}-{kind}") for host in hosts_that_can(feature) for kind in KINDS
-    ]
-    return pytest.mark.parametrize("leaf", params, indirect=True)
+    return _parametrized(feature, KINDS)
 
 
 def trees(feature: str = "") -> pytest.MarkDecorator:
     """Every host that has `feature`, once: for what the tree does whatever the leaf."""
-    params = [pytest.param((host, "native"), id=host) for host in hosts_that_can(feature)]
+    return _parametrized(feature, KINDS[:1])
+
+
+def _parametrized(feature: str, kinds: Sequence[str]) -> pytest.MarkDecorator:
+    params = [
+        pytest.param((host, kind), id=f"{host}-{kind}", marks=[pytest.mark.soak] if host in DRILLED else [])
+        for host in hosts_that_can(feature)
+        for kind in kinds
+    ]
     return pytest.mark.parametrize("leaf", params, indirect=True)
 
 
@@ -159,7 +165,7 @@ def test_a_failure_amid_the_answer_is_no_end(leaf: Leaf, case: str) -> None:
         client.send(leaf.request(case))
         client.head()
         assert client.piece() == b"one"
-        leaf.ask("go")
+        leaf.marks.go.set()
         assert b"".join(iter(client.piece, b"")) == b""
         assert client.rest() == b""
     assert not client.is_complete
@@ -195,7 +201,7 @@ def test_an_upload_arrives_intact(leaf: Leaf, content: bytes) -> None:
         client.send(leaf.post("echo", content), leaf.request("hello", "Connection: close"))
         assert client.response().body == content
         assert client.response().body == b"hello"
-    assert leaf.uploads == [content]
+    assert leaf.marks.uploads == [content]
 
 
 @leaves()
@@ -206,7 +212,7 @@ def test_a_chunked_upload_arrives_intact(leaf: Leaf) -> None:
             client.send(b"10000\r\n", LARGE[at : at + 65_536], b"\r\n")
         client.send(b"0\r\n\r\n")
         assert client.response().body == LARGE
-    assert leaf.uploads == [LARGE]
+    assert leaf.marks.uploads == [LARGE]
 
 
 @leaves()
@@ -222,7 +228,7 @@ def test_a_truncated_upload_is_never_seen_as_complete(leaf: Leaf, field: str, co
             assert client.response().status >= 400
         except NoAnswer:
             pass
-    assert leaf.uploads == []
+    assert leaf.marks.uploads == []
 
 
 @leaves()
@@ -236,7 +242,7 @@ def test_content_that_is_announced_too_long_is_refused(leaf: Leaf) -> None:
             assert client.response().status == 413
         except NoAnswer:
             assert client.was_reset  # a close with unread content may destroy the answer
-    assert leaf.uploads == []
+    assert leaf.marks.uploads == []
 
 
 @leaves("expect")
@@ -265,7 +271,7 @@ def test_a_stream_is_delivered_piece_by_piece(leaf: Leaf) -> None:
         client.send(leaf.request("gated"))
         client.head()
         assert client.piece() == b"one"
-        leaf.ask("go")
+        leaf.marks.go.set()
         assert client.piece() == b"two"
         assert client.piece() == b""
 
@@ -274,7 +280,7 @@ def test_a_stream_is_delivered_piece_by_piece(leaf: Leaf) -> None:
 def test_a_leaf_waits_for_a_client_that_does_not_read(leaf: Leaf) -> None:
     with leaf.client(window_bytes=65_536) as client:
         client.send(leaf.request("endless"))
-        assert leaf.ask("stall") > 0
+        assert leaf.marks.stall() > 0
 
 
 @leaves("leaving")
@@ -283,15 +289,15 @@ def test_a_stream_ends_when_its_client_leaves(leaf: Leaf) -> None:
         client.send(leaf.request("endless"))
         client.head()
         client.piece()
-    assert leaf.ask("ended")
+    assert leaf.marks.ended.wait(PATIENCE_S)
 
 
 @leaves("watching")
 def test_a_leaf_sees_its_client_leave_before_it_answers(leaf: Leaf) -> None:
     with leaf.client() as client:
         client.send(leaf.request("leaving"))
-        assert leaf.ask("called")
-    assert leaf.ask("left")
+        assert leaf.marks.called.wait(PATIENCE_S)
+    assert leaf.marks.left.wait(PATIENCE_S)
 
 
 # The tree around the leaf.
@@ -327,6 +333,7 @@ def test_every_request_is_one_line_of_the_log(leaf: Leaf) -> None:
         client.response()
         client.send(leaf.request("pieces?b", "User-Agent: test", "Connection: close"))
         client.response()
+    assert leaf.log.holds("pieces?b")
     assert [line.split('"', 1)[1] for line in leaf.log] == [
         f'GET /{leaf.kind}/hello?a HTTP/1.1" 200 5 "-" "-"',
         f'GET /{leaf.kind}/pieces?b HTTP/1.1" 200 11 "-" "test"',

@@ -275,10 +275,10 @@ def test_servers_of_others_see_what_the_proxy_has_read(host: str) -> None:
     try:
         for name in CASES:
             leaf = HostedLeaf(running, "native")
-            leaf.ask("reset")
+            leaf.reset()
             answer = asyncio.run(through_proxy(running.port, spelt(name)))
-            contents = [*leaf.uploads, b""]
-            results[name] = (list(zip(leaf.calls, contents, strict=False)), answer)
+            contents = [*leaf.marks.uploads, b""]
+            results[name] = (list(zip(leaf.marks.calls, contents, strict=False)), answer)
     finally:
         running.end()
     assert wrong_of(results) == {}

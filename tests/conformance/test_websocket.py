@@ -27,7 +27,6 @@ from tests.conformance.conftest import (
     LOOPS,
     SERVERS,
     WORKERS,
-    Lines,
     Place,
     gunicorn,
     path_of,
@@ -124,7 +123,7 @@ def places(request: pytest.FixtureRequest) -> Iterator[dict[Any, Place]]:
         LOOPS[0] if request.param in WORKERS else request.param, {"": Site(KINDS["native"]())}
     ) as behind:
         if request.param in WORKERS:
-            with gunicorn(request.param, Board({}, Lines(), Lines()), {"ws": behind[""]}) as port:
+            with gunicorn(request.param, Board({}), {"ws": behind[""]}) as port:
                 yield {key: Place(port, path_of(*key, "/ws")) for key in keys} | {
                     ("plain", ""): Place(port, "/plain")
                 }

@@ -9,13 +9,12 @@ from wsgiref.validate import validator
 import pytest
 
 from container.resources.wsgi import WSGIResource
-from tests.conformance.board import Board
+from tests.conformance.board import Board, Lines
 from tests.conformance.client import Client
 from tests.conformance.conftest import (
     DEPTHS,
     SERVERS,
     WORKERS,
-    Lines,
     Place,
     gunicorn,
     path_of,
@@ -59,7 +58,7 @@ def warnings() -> Lines:
 def places(request: pytest.FixtureRequest, warnings: Lines) -> Iterator[dict[Any, Place]]:
     if request.param in WORKERS:
         keys = [(kind, depth) for kind in THREADS for depth in DEPTHS]
-        with gunicorn(request.param, Board({}, Lines(), warnings)) as port:
+        with gunicorn(request.param, Board({}, warnings)) as port:
             yield {key: Place(port, path_of(*key, "/validator")) for key in keys}
         return
     sites = {
