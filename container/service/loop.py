@@ -29,6 +29,7 @@ from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
 from container.service.temporary import find_temporary_place
+from container.service.terminal import Terminal
 from container.tree.health import Health
 from container.tree.site import Site
 
@@ -355,6 +356,7 @@ class StopSignals:
         return 128 + self.last
 
     def __enter__(self) -> Self:
+        self._terminal = Terminal()
         self._previous = [(number, signal.signal(number, self._received)) for number in STOP_SIGNALS]
         for number, handler in ((HANGUP, self._hung_up), (REOPEN, self._reopen)):
             if number is not None:
@@ -364,12 +366,14 @@ class StopSignals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous:
             signal.signal(number, handler)
+        self._terminal.close()
 
     def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        """With the terminal its foreground process ends; without one it means: read the configuration again,
-        which takes a process to do and another one to answer meanwhile."""
-        if os.isatty(0):
-            self._received(number, frame)
+        """The process ends with its terminal, which may be told more than once. Else it means: read the configuration
+        again, which takes a process to do and another one to answer meanwhile."""
+        if self._terminal.is_gone():
+            if not self._came:
+                self._received(number, frame)
             return
         self._loop.call_soon_threadsafe(reopen_logs)
         self._loop.call_soon_threadsafe(log.warning, "SIGHUP reloads nothing without --workers")

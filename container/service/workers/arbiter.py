@@ -21,6 +21,7 @@ from container.service.logs import complain, reopen_logs
 from container.service.loop import EXIT_START_FAILED, FORCED_STOP_S, say_serving
 from container.service.notify import Notifier, set_title
 from container.service.server import SITE_STOP_S
+from container.service.terminal import Terminal
 from container.service.worker import SERVING
 from container.service.workers.succession import Succession
 from container.service.workers.upgrade import bequeath, create_pidfile, predecessor, take_over
@@ -59,6 +60,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._forced_by = 0
         self._repeat_at = 0.0
         self._notifier = Notifier()
+        self._terminal = Terminal()
         self._feed_at = 0.0
         if app.settings.directory is not None:
             self.START_CTX["cwd"] = app.settings.directory
@@ -190,6 +192,12 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         elif sig in (signal.SIGTERM, signal.SIGQUIT):
             os._exit(0)
 
+    def handle_hup(self) -> None:
+        """Load the application anew; but end with the terminal."""
+        if self._terminal.is_gone():
+            raise StopIteration
+        super().handle_hup()
+
     def handle_int(self) -> None:
         """Ctrl-C in a terminal: as gentle as TERM; a second one forces the end."""
         raise StopIteration
@@ -229,6 +237,11 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 os._exit(1)
         finally:
             self.sockets.keep()
+
+    def will_execute(self) -> None:
+        """In the process that becomes the next version: what it would not find as this one did."""
+        if self._terminal.is_outlived:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def maybe_promote_master(self) -> None:
         was = self.master_pid

@@ -129,6 +129,7 @@ def gunicorn_config(settings: WorkerSettings) -> Any:
         "pidfile": settings.pidfile,
         "daemon": settings.daemon,
         "control_socket_disable": True,
+        "pre_exec": WorkersArbiter.will_execute,
     }
     for name, value in values.items():
         config.set(name, value)
