@@ -11,10 +11,9 @@ import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
-from container.channel.endpoints import ListenError, plain_endpoint, prepare_endpoint
+from container.channel.endpoints import plain_endpoint
 from container.config.problems import ConfigProblem
 from container.service.logs import complain, say
-from container.service.loop import EXIT_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,14 +32,14 @@ def _tell(text: str, encoding: str | None = None) -> None:
 
 
 def _check(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
-    """All is loaded by now but for the certificates."""
+    """All is loaded by now; the exit code is that of serving."""
+    from container.cli.check import CheckFailed, check
+
     try:
-        for binding in application.bindings:
-            for endpoint in binding.endpoints:
-                prepare_endpoint(endpoint)
-    except ListenError as error:
-        complain(str(error))
-        return EXIT_ERROR
+        check(gathered, application, extra)
+    except CheckFailed as failure:
+        complain(str(failure))
+        return failure.code
     say(f"container: {gathered.file or 'the configuration'} is fine")
     return 0
 

@@ -112,7 +112,7 @@ def _main(arguments: list[str]) -> int:
     looking = _looking(name, options)
     with ExitStack() as stack:
         if looking is not None:
-            code = LOOKING[looking](gathered, load(gathered, options, stack), extra)
+            code = LOOKING[looking](gathered, load(gathered, options, stack), extra | options)
             _close_output()
             return code
         code = _serve(texts, gathered, options, stack, started_in)

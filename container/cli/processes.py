@@ -44,10 +44,7 @@ def run_processes(
     `layer` gives the default address what those endpoints have around them; `privileges` are given up by the
     workers; `asks`: only the application knows where it is served; `directory` is where the command was started.
     """
-    if options["profile"] is not None:
-        raise ConfigProblem("expected one process, not replaced, with --profile, got more")
-    if os.name != "posix":
-        raise ConfigProblem("expected a POSIX system for more than one process, got none")
+    watch = check_processes(options, source)
     # Late: one process needs nothing of it.
     from container.service.daemon import daemonize
     from container.service.workers import WorkerSettings, is_successor, run_workers
@@ -70,7 +67,7 @@ def run_processes(
         daemon=options["daemon"],
         directory=directory,
         privileges=privileges,
-        watch=watch_of(options, source),
+        watch=watch,
         on_serving=(lambda: verdict.tell(0)) if verdict is not None else (lambda: None),
     )
     groups = None
@@ -80,6 +77,15 @@ def run_processes(
     if verdict is not None:
         verdict.tell(code)
     return code
+
+
+def check_processes(options: Mapping[str, Any], source: Source) -> Watch | None:
+    """What to look at with --reload. ConfigProblem and ReloadProblem for what an arbiter cannot do."""
+    if options["profile"] is not None:
+        raise ConfigProblem("expected one process, not replaced, with --profile, got more")
+    if os.name != "posix":
+        raise ConfigProblem("expected a POSIX system for more than one process, got none")
+    return watch_of(options, source)
 
 
 def watch_of(options: Mapping[str, Any], source: Source) -> Watch | None:

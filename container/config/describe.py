@@ -14,6 +14,7 @@ from container.config.encoders import spell_encoders
 from container.config.file import APP, OBJECT
 from container.config.gateways import NOBODY
 from container.config.kinds.registry import TWINS, unique_kinds
+from container.config.mounts import spell_path
 from container.config.names import name_of
 from container.config.options import OPTIONS
 from container.config.options.development import DEVELOPMENT
@@ -169,7 +170,7 @@ def describe_tree(root: Resource, host: str = "", path: str = "") -> Iterator[Ta
         own = {OBJECT: repr(resource)}
     if own:
         place = {"host": host} if host else {}
-        yield place | {"path": f"/{path}"} | own | policies
+        yield place | {"path": spell_path(path)} | own | policies
     for name, child in children.items():
         yield from describe_tree(child, host, f"{path}/{name}".removeprefix("/"))
 

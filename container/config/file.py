@@ -58,15 +58,25 @@ class File:
 
 def find_file() -> str | None:
     """The file that holds for this directory, if there is one."""
-    if os.path.isfile(FILE):
+    if os.path.lexists(FILE):
         return FILE
-    if os.path.isfile(PROJECT):
+    return PROJECT if os.path.isfile(PROJECT) and _speaks_of_us() else None
+
+
+def _speaks_of_us() -> bool:
+    """Does somebody else's file have our table? What is wrong with it is theirs to find unless it does."""
+    try:
         with open(PROJECT, "rb") as file:
-            # Somebody else's file: what is wrong with it is theirs to find unless it speaks of us.
             text = file.read()
-        if b"tool.container" in text:
-            return PROJECT
-    return None
+    except OSError as error:
+        raise ConfigProblem(f"cannot read {PROJECT}: {(error.strerror or str(error)).lower()}") from error
+    if b"tool.container" in text or b"container" not in text:
+        return b"tool.container" in text
+    try:
+        tool = tomllib.loads(text.decode()).get("tool")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(tool, dict) and _TABLE[-1] in tool
 
 
 def read_file(path: str) -> File:
@@ -99,7 +109,7 @@ def _inner(table: dict[str, Any], path: str) -> dict[str, Any]:
     for name in _TABLE:
         table = table.get(name, {})
         if not isinstance(table, dict):
-            raise ConfigProblem(f"{path}: expected a table [{'.'.join(_TABLE)}], got {table!r}")
+            raise ConfigProblem(f"{path}: expected a table [{'.'.join(_TABLE)}], got {shown(table)}")
     return table
 
 

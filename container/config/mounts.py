@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from container.config.problems import ConfigProblem
 from container.message.authority import HostPattern
+from container.message.request import decode_segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_ESCAPE: Final = re.compile("%(?=[0-9A-Fa-f]{2})")
 _KEY: Final = re.compile(r"(/.*?):([a-z][a-z0-9-]*)=(.*)", re.DOTALL)
 
 
@@ -115,7 +117,17 @@ def _path(prefix: str, text: str) -> str:
     path = prefix[1:].removesuffix("/")
     if path and not all(path.split("/")):
         raise ConfigProblem(f"expected a prefix without empty segments, got {prefix!r} in {text!r}")
-    return path
+    names = [decode_segment(each.encode("utf-8", "surrogateescape")) for each in path.split("/")]
+    if any(
+        name in (".", "..") or "/" in name for name in names
+    ):  # no client sends them, or they are no names
+        raise ConfigProblem(f"expected a prefix without dot segments and %2F, got {prefix!r} in {text!r}")
+    return "/".join(names)
+
+
+def spell_path(path: str) -> str:
+    """The prefix that stands for a path without slashes at its ends."""
+    return "/" + _ESCAPE.sub("%25", path)
 
 
 def _parse(text: str) -> Mount:

@@ -30,6 +30,15 @@ class Pidfile:
         self._name = os.path.basename(self.path)
         self._file = -1
 
+    def check(self) -> None:
+        """PidfileProblem for a place where there can be none, whoever runs now."""
+        directory = os.path.dirname(self.path)
+        if not os.path.isdir(directory):
+            reason = "not a directory" if os.path.lexists(directory) else "no such file or directory"
+            raise PidfileProblem(f"cannot write the pidfile {self.path!r}: {reason}")
+        if os.path.lexists(self.path) and not os.path.isfile(self.path):
+            raise PidfileProblem(f"expected a file as pidfile {self.path!r}, got something else")
+
     def write(self, uid: int | None = None, gid: int | None = None) -> None:
         """Write the id, in a file that belongs to whom the process will become."""
         try:

@@ -29,6 +29,17 @@ class Privileges:
     chroot: str | None = None
     rundir: str | None = None
 
+    def check(self) -> None:
+        """PrivilegeProblem for directories that are not there."""
+        root = self.chroot or ""
+        places = (
+            ("chroot to", self.chroot, root),
+            ("change to", self.rundir, _below(root, self.rundir or "")),
+        )
+        for what, path, place in places:
+            if path is not None and not os.path.isdir(place):
+                raise PrivilegeProblem(f"cannot {what} {path!r}: no such directory")
+
     def drop(self) -> None:
         """chroot, directory, umask, group, user, in this order; PrivilegeProblem for what cannot be done."""
         try:
@@ -123,6 +134,11 @@ def _enter(chroot: str | None, rundir: str | None) -> None:
             raise PrivilegeProblem(
                 f"cannot {what} {path!r}: {(error.strerror or str(error)).lower()}"
             ) from error
+
+
+def _below(root: str, path: str) -> str:
+    """Where `path` leads once `root` is the root, which then is the working directory as well."""
+    return os.path.join(root, path.lstrip("/")) if root else path
 
 
 def _chroot(path: str) -> None:

@@ -84,6 +84,14 @@ def test_what_is_the_usual_is_not_told(place: Path, made: str, line: str) -> Non
     assert printed("-c", "again.toml") == text
 
 
+def test_names_with_percent_signs_are_told_as_they_are_asked_for(place: Path) -> None:
+    (place / "site.tac").write_text(TAC.format("page.page") + "root.mount('a%61/50%', page.page)\n")
+    text = printed("-y", "site.tac")
+    assert 'path = "/a%2561/50%"' in text
+    (place / "again.toml").write_text(text)
+    assert printed("-c", "again.toml") == text
+
+
 @pytest.mark.parametrize("trusted", ["fields=['for']", "unix=False"])
 def test_whose_word_counts_of_a_few_fields_is_an_object(place: Path, trusted: str) -> None:
     root = f"Site(Forwarded(page.page, ['10.0.0.1'], {trusted}))"

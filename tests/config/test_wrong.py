@@ -63,6 +63,14 @@ IN_FILES = [
     ("[[mount]]\npath = '/a//b'\nfiles = 'public'",
      ":1: expected a prefix without empty segments, got '/a//b' in '/a//b'"),
     ("[[mount]]\nhost = 'a b'\nfiles = 'public'", ":1: expected the name of a host, got 'a b' in 'a b'"),
+    (_MOUNT + "files = 'public'\n[[mount]]\npath = '/%78'\nfiles = 'other'",
+     "expected one mount at /x, got 'mount[1]' and 'mount[2]'"),
+    ("[[mount]]\npath = '/../a'\nfiles = 'public'",
+     ":1: expected a prefix without dot segments and %2F, got '/../a' in '/../a'"),
+    ("[[mount]]\npath = '/a/%2E'\nfiles = 'public'",
+     ":1: expected a prefix without dot segments and %2F, got '/a/%2E' in '/a/%2E'"),
+    ("[[mount]]\npath = '/a%2fb'\nfiles = 'public'",
+     ":1: expected a prefix without dot segments and %2F, got '/a%2fb' in '/a%2fb'"),
     (_MOUNT, ":1: expected one kind, such as wsgi or files, in mount[1], got none"),
     (_MOUNT + "wgsi = 'hello:application'",
      ':1: expected one kind, such as wsgi or files, in mount[1], got none (did you mean "wsgi"?)'),
@@ -251,12 +259,32 @@ def test_a_project_speaks_of_us_in_a_table_of_its_own(
     assert said(capsys) == (
         2, 'pyproject.toml:5: expected a known option, got "threds" (did you mean "threads"?)\n',
     )  # fmt: skip
-    (place / "pyproject.toml").write_text("[tool]\ncontainer = 1 # tool.container\n")
-    assert said(capsys)[1] == "pyproject.toml: expected a table [tool.container], got 1\n"
+    for text in ("[tool]\ncontainer = 1", "tool.container = 1", "tool = { container = 1 }"):
+        (place / "pyproject.toml").write_text(text)
+        assert said(capsys)[1].startswith("pyproject.toml:")
+        assert said(capsys)[1].endswith(": expected a table [tool.container], got 1\n")
     (place / "pyproject.toml").write_text(
         "[[tool.container.mount]]\npath = '/x'\nfiles = 'public'\nlistin = 1\n"
     )
     assert said(capsys)[1].startswith("pyproject.toml:4: expected a key of files, got mount[1].listin")
+
+
+def test_a_file_of_ours_that_cannot_be_read_is_not_passed_over(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "container.toml").mkdir()
+    assert said(capsys) == (2, "cannot read container.toml: is a directory\n")
+    (place / "container.toml").rmdir()
+    (place / "container.toml").symlink_to("nowhere")
+    assert said(capsys) == (2, "cannot read container.toml: no such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["[tool.other]\nx = 'container'", "container = [", "# container", "tool = 1"]
+)
+def test_what_somebody_elses_file_says_of_others_is_theirs(place: Path, text: str) -> None:
+    (place / "pyproject.toml").write_text(text)
+    assert assembled()[0].file is None
 
 
 def test_no_name_has_two_meanings() -> None:
