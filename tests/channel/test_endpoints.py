@@ -288,6 +288,19 @@ def test_a_tcp_socket_listens_without_blocking_and_is_not_inherited(
     socket.create_connection(sock.getsockname()).close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=needs_ipv6)])
+def test_a_host_and_a_port_are_that_address_alone(
+    host: str, opened: Callable[[Endpoint], list[socket.socket]]
+) -> None:
+    """EP-02: `host:port`, and the port of the system's choice is told."""
+    endpoint = parse_endpoint(f"{host}:0")
+    (sock,) = opened(endpoint)
+    address, port = sock.getsockname()[:2]
+    assert address == host.strip("[]")
+    socket.create_connection((address, port)).close()
+    assert endpoint.describe(sock) == f"http://{host}:{port}/"
+
+
 @needs_ipv6
 def test_a_port_alone_is_every_interface_of_both_protocols(
     opened: Callable[[Endpoint], list[socket.socket]],
@@ -470,6 +483,20 @@ def test_a_unix_socket_is_its_owners_alone_until_it_has_its_mode(
     opened(UnixEndpoint(str(path), 0o666, owner=os.getuid(), group=os.getgid()))
     assert seen == [0o600]
     assert path.stat().st_gid == os.getgid()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(
+    ("more", "owner", "group"), [(":owner=54321:group=54322", 54321, 54322), (":group=54322", 0, 54322)]
+)
+def test_a_unix_socket_is_given_to_whom_it_shall_belong(
+    more: str, owner: int, group: int, tmp_path: Path, opened: Callable[[Endpoint], list[socket.socket]]
+) -> None:
+    """EP-03: with the mode that was asked for."""
+    path = tmp_path / "s"
+    opened(parse_endpoint(f"unix:{path}:mode=660{more}"))
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (owner, group, 0o660)
 
 
 def test_a_failure_after_binding_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
