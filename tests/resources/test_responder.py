@@ -12,6 +12,7 @@ import pytest
 from container.protocol import fastcgi
 from container.resources.responder import FastCGIResource, SCGIResource, UWSGIResource
 from container.testing import Client
+from container.testing.transport import MockTransport
 from container.tree.resource import Resource
 from tests.leaf import Leaf, request
 from tests.responders import Asked, AskedPlainly, Records, peer, program, read_scgi, read_uwsgi, responder
@@ -291,7 +292,12 @@ def test_a_responder_that_is_silent_is_a_504(caplog: pytest.LogCaptureFixture) -
     assert "no answer within 0.05 s" in caplog.text
 
 
-def test_a_client_that_leaves_aborts_its_request() -> None:
+@pytest.mark.parametrize("leave", [MockTransport.reset, MockTransport.feed_eof])
+def test_a_client_that_leaves_aborts_its_request(
+    leave: Callable[[MockTransport], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most clients that close their side will not read an answer either."""
+    monkeypatch.setattr("container.resources.responder.call._LEAVE_GRACE_S", 0.1)
     inside, gate, aborted = threading.Event(), threading.Event(), []
 
     def answer(asked: Asked) -> None:
@@ -304,7 +310,7 @@ def test_a_client_that_leaves_aborts_its_request() -> None:
         connection = client.connect()
         connection.send(request("/app"))
         client.wait_until(inside.is_set)
-        connection.transport.reset()
+        leave(connection.transport)
         client.wait_until(gate.is_set)
     assert aborted == [fastcgi.ABORT_REQUEST]
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 
 from container.client.connection import ClientConnection
 from container.client.errors import UpstreamError
+from container.client.leaving import Leaving
 from container.client.pool import Pool
 from container.message.body import Trailers
 from container.message.errors import ClientDisconnected, HTTPError
@@ -62,17 +63,17 @@ class Passing(Protocol):
         """`upstream` has answered, or has not: called once for each that was chosen."""
 
 
-class ProxyCall:
+class ProxyCall(Leaving):
     """One exchange that a proxy answers: the Receiver of `client/connection.py`."""
 
     __slots__ = (
-        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_left_at",
-        "_passing", "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "exchange", "protocols", "tried",
+        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_passing",
+        "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "protocols", "tried",
     )  # fmt: skip
 
     def __init__(self, passing: Passing, exchange: Exchange, protocols: bytes = b"") -> None:
+        super().__init__(exchange)
         self._passing = passing
-        self.exchange = exchange
         # Those that the client would switch to, see `asked_protocols`.
         self.protocols = protocols
         self.tried: list[object] = []
@@ -85,7 +86,6 @@ class ProxyCall:
         self._pumped = False  # some of the rest has been sent
         self._chunked = self._expects = self._asked = self._fresh = self._started = self._discards = False
         self._timer: asyncio.TimerHandle | None = None
-        self._left_at: float | None = None
 
     def begin(self) -> None:
         exchange = self.exchange
@@ -254,23 +254,11 @@ class ProxyCall:
             self._pump()
 
     def is_gone(self) -> bool:
-        if not self.exchange.gone and not self._has_left():
+        if not self.has_left(self._passing.client_grace):
             return False
         self._connection = None
         self._stop_timer()
         self._settle(None)
-        return True
-
-    def _has_left(self) -> bool:
-        """Has the client closed its side for so long that it will not read an answer either?"""
-        if self._started or not self.exchange.disconnected:
-            return False
-        now = asyncio.get_running_loop().time()
-        if self._left_at is None:
-            self._left_at = now
-        if now - self._left_at < self._passing.client_grace:
-            return False
-        self.exchange.abort()
         return True
 
     # The request's content.

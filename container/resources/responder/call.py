@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from container.client.errors import UpstreamError
+from container.client.leaving import Leaving
 from container.client.responder import ResponderConnection, ResponderPool
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected, HTTPError
@@ -23,20 +24,22 @@ log = logging.getLogger("container.responder")
 
 _PIECE: Final = 64 * 1024
 _LINE_MAX: Final = 4096
+# How long a client that has closed its side is still taken for one that reads.
+_LEAVE_GRACE_S: Final = 2.0
 # What may be asked twice (RFC 9110 9.2.1).
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BUSY: Final = {"Retry-After": "1"}
 
 
-class ResponderCall:
+class ResponderCall(Leaving):
     """One exchange that a responder answers: the Receiver of `client/responder.py`."""
 
     __slots__ = (
-        "_begin", "_connection", "_content", "_dialect", "_discards", "_pool", "_retried", "exchange",
+        "_begin", "_connection", "_content", "_dialect", "_discards", "_pool", "_retried",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, pool: ResponderPool, dialect: "Dialect", begin: bytes) -> None:
-        self.exchange = exchange
+        super().__init__(exchange)
         self._pool = pool
         self._dialect = dialect
         # All of the request but its content and the end of that: all of one that has none.
@@ -150,7 +153,7 @@ class ResponderCall:
             self._refuse(HTTPError(error.status, headers=_BUSY if error.status == 503 else None))
 
     def is_gone(self) -> bool:
-        if not self.exchange.gone:
+        if not self.has_left(_LEAVE_GRACE_S):
             return False
         self._connection = None
         return True
