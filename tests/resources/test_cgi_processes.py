@@ -293,6 +293,22 @@ def test_no_descriptor_is_left_open(scripts: ScriptDirectory, kind: str) -> None
         client.wait_until(lambda: open_fds() <= before, "as many descriptors as before")
 
 
+def test_a_script_that_does_not_wait_for_its_input_leaves_nothing_open(
+    scripts: ScriptDirectory, kind: str
+) -> None:
+    """CG-12: its answer is complete before the content is, which never comes."""
+    scripts.python("x.py", 'print("Content-Length: 2\\n\\nok")')
+    with serving(scripts, gateway_of(kind)) as client:
+        client.get("/x.py")
+        before = open_fds()
+        for _ in range(3):
+            connection = client.connect()
+            connection.send(request("/x.py", "Content-Length: 5", method="POST") + b"ab")
+            assert connection.receive().text == "ok"
+            connection.leave()
+        client.wait_until(lambda: open_fds() <= before, "as many descriptors as before")
+
+
 def test_words_of_a_running_script_are_logged_as_they_come(
     scripts: ScriptDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -233,6 +233,7 @@ class CGICall:
         if head is not None:
             self._reader.finish()
             self.answered = True
+            self._close_input()
             if self._timer is None:
                 self.exchange.end()
             else:  # it was quick: one write, of known length
@@ -284,6 +285,7 @@ class CGICall:
     def exited(self, code: int) -> None:
         """The process has ended; others of its group may still hold its output open."""
         self._ended = code
+        self._close_input()  # nobody reads what is still to come
         if self._errors >= 0:
             self._read_errors()
             self._close_errors()
