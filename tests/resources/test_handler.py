@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import os
 import socket
@@ -10,11 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from container.resources.handler import HandlerResource, HandlerServer
 from container.testing import Client
 from container.tree.resource import Resource
 from tests.leaf import Leaf, request
+from tests.upstreams import fetch, nothing_left, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,6 +293,25 @@ def test_content_that_is_not_read_does_not_cost_the_answer() -> None:
     with Client(mounted(get(None, do_POST=refuse))) as client:
         assert client.post("/old/x", body=b"x" * 3_000_000).status == 413
         assert client.get("/new").text == "new"
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_the_answer_to_content_that_is_not_read_comes_to_its_end(
+    factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """Which only the end of the handler tells; and nothing stays open."""
+
+    def refuse(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nno, thanks")
+
+    async def run() -> None:
+        async with nothing_left(), serve(HandlerResource(get(None, do_POST=refuse))) as server:
+            post = request("/", "Content-Length: 500000", method="POST") + bytes(500_000)
+            for _ in range(10):
+                assert (await fetch(server.port, post))[2] == b"no, thanks"
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run())
 
 
 def test_content_may_be_read_after_the_answer(tmp_path: Path) -> None:

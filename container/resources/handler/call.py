@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("container.handler")
 
 _PIECE: Final = 64 * 1024
+# How many of them are passed on before others have their turn.
+_PIECES: Final = 16
 # Of the connection to the client, or what was settled before the handler was asked.
 _OURS: Final = frozenset(
     {
@@ -36,7 +38,7 @@ class HandlerCall:
     """Runs a handler for one exchange. The job of a ThreadPool."""
 
     __slots__ = (
-        "_eof", "_error", "_feeding", "_input", "_loop", "_ours", "_pending", "_ran", "_reader", "_theirs",
+        "_error", "_feeding", "_input", "_loop", "_ours", "_paused", "_pending", "_ran", "_reader", "_theirs",
         "deadline", "exchange", "replaced", "resource",
     )  # fmt: skip
 
@@ -51,7 +53,7 @@ class HandlerCall:
         self._pending = _head_of(request)
         self._input: BinaryIO | None = None if request.body is EMPTY else request.body.file()
         self._feeding = False
-        self._eof = self._ran = False
+        self._paused = self._ran = False
         self._error: BaseException | None = None
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -124,23 +126,27 @@ class HandlerCall:
     # On the loop: what the handler writes.
 
     def _read(self) -> None:
-        assert self._ours is not None, "the loop does not watch what is closed"
-        try:
-            data = self._ours.recv(_PIECE)
-        except BlockingIOError:
-            return
-        except OSError:  # closed with something unread in it
-            data = b""
-        if not data:
-            self._eof = True
-            self.close()
-            self._settle()
-            return
-        try:
-            self._take(data)
-        except Exception as error:  # noqa: BLE001  # no HTTP, an illegal field, a hook of the tree
-            self.close()
-            self.resource.fail(self.exchange, error)
+        """Read what there is: when the other end was closed with something unread in it, uvloop calls once and never
+        again."""
+        for _ in range(_PIECES):
+            if self._ours is None or self._paused:
+                return
+            try:
+                data = self._ours.recv(_PIECE)
+            except BlockingIOError:
+                return
+            except OSError:  # closed with something unread in it
+                data = b""
+            if not data:
+                self.close()
+                self._settle()
+                return
+            try:
+                self._take(data)
+            except Exception as error:  # noqa: BLE001  # no HTTP, an illegal field, a hook of the tree
+                self.close()
+                self.resource.fail(self.exchange, error)
+        self._loop.call_soon(self._read)
 
     def _take(self, data: bytes) -> None:
         exchange, reader = self.exchange, self._reader
@@ -162,6 +168,7 @@ class HandlerCall:
         elif not flowing:
             assert self._ours is not None, "it was read just now"
             self._loop.remove_reader(self._ours)
+            self._paused = True
             exchange.when_writable(self._resume)
 
     def _start(self, head: AnswerHead) -> None:
@@ -180,6 +187,7 @@ class HandlerCall:
         if self.exchange.gone:
             self.close()
         else:
+            self._paused = False
             self._loop.add_reader(self._ours, self._read)
 
     def _client_closed(self, error: Exception | None) -> None:
