@@ -19,7 +19,6 @@ from container.config.scripts import mount_of_bin, mounts_of_root
 from container.config.sites import allow_larger_content, bind_sites
 from container.config.tac import load_tac
 from container.config.users import user_directories
-from container.config.welcome import Welcome
 from container.service.application import Application
 from container.tree.resource import Resource
 
@@ -48,7 +47,7 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
         application = value
     else:
         application = Application("container")
-        application.serve(value)
+        application.serve(_welcome() if value is None else value)
     sites = bind_sites(application, name, settings, endpoints)
     if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
@@ -57,6 +56,14 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     for site in sites:
         allow_larger_content(site)
     return application
+
+
+def _welcome() -> Resource:
+    from container.config.welcome import (
+        Welcome,  # late: whoever has something to serve needs no page about that
+    )
+
+    return Welcome()
 
 
 # Mounts.
@@ -100,7 +107,7 @@ def _with_hosts(mounts: Sequence[Mount], name: str, value: object, settings: Set
             hosts.setdefault(mount.place.host, Resource()).mount(mount.path, resource)
         else:
             hosts[mount.place.host] = resource
-    default = None if isinstance(value, Welcome) else as_resource(value, name, settings)
+    default = None if value is None else as_resource(value, name, settings)
     return VirtualHosts(hosts, default=default)
 
 
@@ -114,7 +121,7 @@ def _scripts(source: Source, settings: Settings) -> list[tuple[str, Resource]]:
 
 
 def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[str, object]:
-    """The root and its name in messages."""
+    """The root, None when there is nothing to serve, and its name in messages."""
     named = [(root, text) for root in ROOTS if (text := getattr(source, root.field)) is not None]
     options = [root.option for root, _ in named]
     at_root = next((mount for mount in mounts if not mount.path), None)
@@ -130,7 +137,7 @@ def _load(source: Source, settings: Settings, mounts: Sequence[Mount]) -> tuple[
             return text, root.load(text, settings, source.factory)
     if at_root is not None:
         return at_root.spec, mounted(at_root, settings)
-    return "the root", Resource() if mounts or source.cgi_bins else Welcome()
+    return "the root", Resource() if mounts or source.cgi_bins else None
 
 
 # The options that name a root.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Final
 
 from container.config.importer import ImportProblem
@@ -48,15 +47,20 @@ def spell_encoders(encoders: Iterable[Encoder]) -> list[str]:
     return spelt
 
 
+def _plugins() -> dict[str, str]:
+    from importlib.metadata import entry_points  # late: it is slow to import
+
+    return {each.name: each.value for each in entry_points(group=GROUP)}
+
+
 def _make(name: str, level: str | None) -> Encoder:
-    plugins = {each.name: each for each in entry_points(group=GROUP)}
-    known = plugins | {each: EntryPoint(each, where, GROUP) for each, where in _OWN.items()}
+    known = _OWN if name in _OWN else _OWN | _plugins()
     if name not in known:
         hint = nearest_name(name, known)
         raise ConfigProblem(f"expected {', '.join(sorted(known))} as encoder, got {name!r}{hint}")
     if level is not None and not (level.isascii() and level.isdigit()):
         raise ConfigProblem(f'expected a level as in "{name}:4", got {level!r}')
-    module, _, factory = known[name].value.partition(":")
+    module, _, factory = known[name].partition(":")
     options = {} if level is None else {"level": int(level)}
     try:
         encoder: Encoder = getattr(import_module(module), factory)(**options)

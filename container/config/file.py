@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,6 +71,8 @@ def _speaks_of_us() -> bool:
         raise ConfigProblem(f"cannot read {PROJECT}: {(error.strerror or str(error)).lower()}") from error
     if b"tool.container" in text or b"container" not in text:
         return b"tool.container" in text
+    import tomllib
+
     try:
         tool = tomllib.loads(text.decode()).get("tool")
     except (ValueError, RecursionError):
@@ -81,6 +82,8 @@ def _speaks_of_us() -> bool:
 
 def read_file(path: str) -> File:
     """Read it; ConfigProblem names the file and the line."""
+    import tomllib  # late: most are started without a file
+
     try:
         with open(path, "rb") as file:
             text = file.read().decode()
@@ -186,8 +189,11 @@ class _Reader:
 
     def _mount(self, name: str, table: dict[str, Any]) -> Mount:
         origin = self._origin(name)
-        kinds = [key for key in table if key in KINDS or key in plugin_names() or key in (APP, OBJECT)]
-        kinds = [key for key in kinds if key not in _PLACE]
+        keys = [key for key in table if key not in _PLACE]
+        kinds = [key for key in keys if key in KINDS or key in (APP, OBJECT)]
+        if not kinds:
+            plugins = plugin_names()
+            kinds = [key for key in keys if key in plugins]
         if len(kinds) != 1:
             got = " and ".join(kinds) or "none"
             hint = "" if kinds else _kind_hint(table)
@@ -205,14 +211,10 @@ class _Reader:
         if argument is None:
             where = self._origin(name, kind)
             raise ConfigProblem(f"{where}{mismatch('text', f'{name}.{kind}', table[kind])}")
-        keys = {
-            key: Said(value, f"{name}.{key}", is_text=False)
-            for key, value in table.items()
-            if key not in (*_PLACE, kind)
-        }
+        said = {key: Said(table[key], f"{name}.{key}", is_text=False) for key in keys if key != kind}
         spec = argument if kind == APP else f"{kind}:{argument}"
-        origins = {key: self._origin(name, key) for key in keys}
-        return Mount(place, spec, name, keys, origin, origins)
+        origins = {key: self._origin(name, key) for key in said}
+        return Mount(place, spec, name, said, origin, origins)
 
     def _origin(self, table: str, key: str = "") -> str:
         inside = ".".join(each for each in (self._prefix, table) if each)

@@ -5,7 +5,6 @@ colon, its object is called with the whole spelling and returns a SessionStore.
 """
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Final
 
 from container.sessions.memory import MemoryStore
@@ -21,6 +20,8 @@ def make_store(spec: str) -> SessionStore:
     make = _MAKERS.get(kind)
     if make is not None:
         return make(spec, rest)
+    from importlib.metadata import entry_points  # late: it is slow to import
+
     for entry in entry_points(group=GROUP, name=kind):
         store: SessionStore = entry.load()(spec)
         return store

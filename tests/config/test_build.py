@@ -272,7 +272,7 @@ def test_a_plugin_brings_kinds_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         EntryPoint("text", "hello:of_kind", module.GROUP),
         EntryPoint("odd", "hello:none", module.GROUP),
     ]
-    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     assert type(resource_of("text:a", Settings())).__name__ == "Page"
     with pytest.raises(ConfigProblem, match='after "text:", got nothing'):
         resource_of("text:", Settings())

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container import Resource, Site
-from container.config import encoders as module
 from container.config.build import build
 from container.config.encoders import parse_encoders
 from container.config.importer import ImportProblem
@@ -55,7 +54,7 @@ def test_a_library_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_plugin_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     """EN-06."""
     point = EntryPoint("rev", f"{__name__}:Plugin", "container.encoders")
-    monkeypatch.setattr(module, "entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     monkeypatch.setitem(
         __import__("sys").modules, __name__, __import__("types").SimpleNamespace(Plugin=Plugin)
     )

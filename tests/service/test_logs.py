@@ -11,6 +11,7 @@ import re
 import socket
 import sys
 from contextlib import suppress
+from logging.handlers import SysLogHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from container.message.request import Request
 from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.service.logs import (
+    FACILITIES,
     LogFile,
     LogProblem,
     LogSettings,
@@ -499,3 +501,7 @@ def test_standard_error_that_leads_to_the_journal_is_recognised(
     assert (tmp_path / "stream").read_text() == "<4>container.site: slow\n"
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert not leads_to_journal({"JOURNAL_STREAM": stream})
+
+
+def test_facilities_have_the_numbers_of_the_standard_library() -> None:
+    assert {name: number for number, name in enumerate(FACILITIES)} == SysLogHandler.facility_names

@@ -50,7 +50,7 @@ def found(spec: str) -> MemoryStore:
 def test_others_may_add_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """By entry point: nobody edits a table."""
     mine = EntryPoints([EntryPoint("mine", f"{__name__}:found", registry.GROUP)])
-    monkeypatch.setattr(registry, "entry_points", mine.select)
+    monkeypatch.setattr("importlib.metadata.entry_points", mine.select)
     monkeypatch.setattr(EntryPoint, "load", lambda self: found)
     store = make_store("mine:there")
     assert store.spec == "mine:there"  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, TypeAlias
 
 from container.channel.endpoints.base import DEFAULT_BACKLOG, Endpoint, EndpointError
@@ -120,7 +119,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
 def _plugin(text: str, scheme: str) -> Parser | None:
     """The parser that an installed package has for `scheme`, from then on registered."""
-    for entry in metadata.entry_points(group=PLUGINS, name=scheme):
+    from importlib.metadata import entry_points  # late: it is slow to import
+
+    for entry in entry_points(group=PLUGINS, name=scheme):
         try:
             parser: Parser = entry.load()
         except Exception as error:  # the package's own code

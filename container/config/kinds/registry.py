@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from container.config.importer import ImportProblem, import_object
@@ -101,6 +100,8 @@ def plugin_names() -> list[str]:
 
 
 def _plugins() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # late: it is slow to import
+
     return {each.name: each for each in entry_points(group=GROUP)}
 
 

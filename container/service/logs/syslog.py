@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from logging.handlers import SysLogHandler
 from time import localtime, strftime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,7 +13,11 @@ from container.service.logs.records import severity_of
 if TYPE_CHECKING:
     import logging
 
-FACILITIES: Final = tuple(SysLogHandler.facility_names)
+# Their places are their numbers (RFC 5424 6.2.1); logging.handlers has them too, and is slow to import.
+FACILITIES: Final = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
+    "security", "console", "solaris-cron", *(f"local{number}" for number in range(8)),
+)  # fmt: skip
 DEFAULT_ADDRESS: Final = "/dev/log"
 DEFAULT_PREFIX: Final = "container"
 _PORT: Final = 514
@@ -40,7 +43,7 @@ class Syslog(NamedTuple):
 
 def open_syslog(address: str, facility: str, prefix: str) -> Syslog:
     """Raises OSError when nobody listens at a path, ValueError for what is no address."""
-    return Syslog(Datagrams(parse_address(address)), SysLogHandler.facility_names[facility], prefix)
+    return Syslog(Datagrams(parse_address(address)), FACILITIES.index(facility), prefix)
 
 
 def parse_address(text: str) -> Target:
