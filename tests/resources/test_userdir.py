@@ -228,12 +228,19 @@ def test_a_command_starts_it(homes: Path) -> None:
 
 
 def test_what_is_remembered_is_bounded(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for many names does not fill the memory, and what is given up is stopped."""
+    """Asking for many names, again and again, does not fill the memory: there is one place for each user."""
     many = lambda name: pwd.struct_passwd((name, "x", UID, 1, "", str(homes / "mary"), "/bin/sh"))  # noqa: E731
     monkeypatch.setattr(pwd, "getpwnam", many)
-    users = directory()
+    made = []
+
+    def make(path: str) -> Resource:
+        made.append(path)
+        return Files(path)
+
+    users = UserDirectory(make, min_uid=UID, clock=FakeClock())
     with Client(Site(users)) as client:
-        for number in range(1100):
-            client.get(f"/u{number}/")
-        assert len(users._places) == 256
+        for _ in range(2):
+            for number in range(1100):
+                client.get(f"/u{number}/")
+        assert len(made) == 1100
         assert len(users._accounts._known) == 1024

@@ -2,7 +2,6 @@
 
 import os
 import string
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from html import escape
 from time import monotonic
@@ -17,7 +16,6 @@ from container.resources.userdir.personal import SOCKET_NAME, PersonalServer, St
 from container.tree.resource import Resource
 
 SUFFIX: Final = ".container"
-_PLACES_MAX: Final = 256
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -80,8 +78,8 @@ class UserDirectory(Resource):
         self._start_timeout = start_timeout
         self._accounts = Accounts(min_uid, allow, deny, clock)
         self._clock = clock
-        self._places: OrderedDict[tuple[Account, bool], Resource] = OrderedDict()
-        self._gone: list[Resource] = []
+        # None is given up for another: it may have programs running, and whoever asks in turn would make ever more.
+        self._places: dict[tuple[Account, bool], Resource] = {}
 
     # The tree.
 
@@ -107,13 +105,10 @@ class UserDirectory(Resource):
         key = account, is_server
         place = self._places.get(key)
         if place is not None:
-            self._places.move_to_end(key)
             return place if is_server or os.path.isdir(self.directory_of(account)) else None
         place = self._make_server(account) if is_server else self._make_files(account)
         if place is not None:
             self._places[key] = place
-            if len(self._places) > _PLACES_MAX:
-                self._gone.append(self._places.popitem(last=False)[1])
         return place
 
     def _make_files(self, account: Account) -> Resource | None:
@@ -148,8 +143,8 @@ class UserDirectory(Resource):
         return found
 
     async def stop(self) -> None:
-        places, self._places, gone, self._gone = self._places, OrderedDict(), self._gone, []
-        for place in [*gone, *places.values()]:
+        places, self._places = self._places, {}
+        for place in places.values():
             await place.stop()
 
 
