@@ -259,7 +259,7 @@ class AnswerReader:
             self.interim.append(head)
             return
         self.head = head
-        if self._method == "HEAD" or head.status in BODILESS:
+        if self._method == "HEAD" or head.status in BODILESS or head.status == 205:
             self.complete = True
         elif head.chunked:
             head.length = -1

@@ -137,6 +137,7 @@ ANSWERS = [
     ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n\nhello", b"hello", False),
     ("HEAD", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", b"", True),
     ("GET", b"HTTP/1.0 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", True),
+    ("POST", b"HTTP/1.0 205 Reset Content\r\nContent-Length: 5\r\n\r\nhello", b"", True),
 ]
 
 

@@ -259,10 +259,14 @@ def test_the_reason_of_a_status_goes_without_saying(scripts: ScriptDirectory) ->
     assert (response.status, response.reason) == (418, "I'm a Teapot")
 
 
-@pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_content_has_none(scripts: ScriptDirectory, status: int) -> None:
-    """CG-07"""
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_an_answer_without_content_has_none(
+    scripts: ScriptDirectory, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CG-07: and is complete, whatever the script has said (RFC 9110 15.3.6)."""
     assert answer(scripts, f"Status: {status}\\n\\nbody").body == b""
+    assert answer(scripts, f"Status: {status}\\nContent-Length: 4\\n\\nbody").body == b""
+    assert not caplog.records
 
 
 def test_head_runs_the_script_and_drops_its_content(scripts: ScriptDirectory) -> None:

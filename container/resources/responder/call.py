@@ -35,7 +35,7 @@ class ResponderCall(Leaving):
     """One exchange that a responder answers: the Receiver of `client/responder.py`."""
 
     __slots__ = (
-        "_begin", "_connection", "_content", "_dialect", "_discards", "_pool", "_retried",
+        "_begin", "_connection", "_content", "_dialect", "_pool", "_retried",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, pool: ResponderPool, dialect: "Dialect", begin: bytes) -> None:
@@ -47,7 +47,7 @@ class ResponderCall(Leaving):
         self._connection: ResponderConnection | None = None
         # What is still to be sent of it, as long as that is so.
         self._content: BinaryIO | None = None
-        self._retried = self._discards = False
+        self._retried = False
 
     # Called by the pool and the connection.
 
@@ -99,7 +99,6 @@ class ResponderCall(Leaving):
             if complete and exchange.request.method != "HEAD" and status not in BODILESS and status != 205:
                 exchange.reply(status, block, content, head.reason)
                 return
-            self._discards = status == 205
             exchange.start(status, block if head.length < 0 else block.sized(head.length), head.reason)
             if complete:
                 exchange.end()
@@ -114,7 +113,7 @@ class ResponderCall(Leaving):
 
     def more(self, data: bytes) -> None:
         exchange = self.exchange
-        flows = exchange.write(b"" if self._discards else data)
+        flows = exchange.write(data)
         if exchange.gone:
             self._drop()
         elif not flows and self._connection is not None:
