@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -324,7 +325,8 @@ def leave_within(seconds: float, code: int) -> None:
     keep the interpreter waiting for ever."""
 
     def leave() -> None:
-        os.write(2, b"container: threads of the application did not end and are left behind\n")
+        with suppress(OSError):  # whoever read it may be gone
+            os.write(2, b"container: threads of the application did not end and are left behind\n")
         os._exit(code)
 
     timer = threading.Timer(seconds, leave)

@@ -225,3 +225,18 @@ def test_a_watchdog_of_another_process_is_not_ours(supervisor: tuple[socket.sock
     notifier = Notifier({"NOTIFY_SOCKET": supervisor[1], "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"})
     assert notifier.watchdog_s is None
     notifier.close()
+
+
+def test_a_process_leaves_also_when_nobody_reads_what_it_says() -> None:
+    """LC-01: a thread of the application that never ends, and a standard error whose reader has gone."""
+    program = (
+        "import threading; from container.service.loop import leave_within\n"
+        "leave_within(0.01, 7); threading.Event().wait(20)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stderr=writing, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == 7
