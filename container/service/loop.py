@@ -218,7 +218,9 @@ class Life:
             for resource in resources_of(self._server.sites):
                 if isinstance(resource, Health):
                     resource.is_ready = False
-            await asyncio.sleep(self._drain_delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_delay):
+                    await signals.forced.wait()
         await self._server.stop(self._timeout, idle_grace=signals.idle_grace)
         await self._application.stop()
 

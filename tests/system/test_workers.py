@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -52,9 +53,9 @@ def app(tmp_path: Path) -> Path:
 def workers(start: Any, app: Path) -> Callable[..., Running]:
     """The command with two workers, or what else is said."""
 
-    def begin(*arguments: object, count: int = 2, **more: Any) -> Running:
+    def begin(*arguments: object, count: int = 2, app: str = "app:application", **more: Any) -> Running:
         options = ("--bind", "127.0.0.1:0", "--workers", count, "--no-access-log")
-        running: Running = start("app:application", *options, *arguments, **more)
+        running: Running = start(app, *options, *arguments, **more)
         return running
 
     return begin
@@ -133,6 +134,21 @@ def test_a_broken_version_leaves_the_old_workers_serving(workers: Any, app: Path
         running.send(signal.SIGHUP)
         pool.wait_until(lambda came: any(each.startswith("good ") for each in came), "the good version")
     assert pool.failures == []
+
+
+def test_who_cannot_be_started_for_want_of_means_ends_nobody(workers: Any, app: Path) -> None:
+    """LC-02: those that serve serve on, and the reload is made up for when there are files, or processes, again."""
+    running = workers()
+    pid = running.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    change(app, "2")
+    running.send(signal.SIGHUP)
+    running.wait_for("a worker could not be started: Too many open files")
+    assert running.fetch().body.startswith(b"1 ")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    until(lambda: running.fetch().body.startswith(b"2 "), "the new version")
+    assert running.stop() == 0
 
 
 def test_recycling_loses_no_request(workers: Any) -> None:
@@ -277,6 +293,27 @@ def test_a_load_balancer_is_told_before_the_stop(workers: Any, count: int) -> No
     assert running.fetch("/healthz").status == 200
     assert running.fetch("/").status == 200
     assert running.wait() == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_second_signal_ends_the_time_for_the_load_balancer(workers: Any, app: Path, count: int) -> None:
+    """LC-01, LC-06: what is to be stopped is stopped nevertheless."""
+    with (app / "app.py").open("a") as file:
+        file.write(
+            "from container import Application, Data, Service, Site\n"
+            "class Watch(Service):\n"
+            "    async def stop(self):\n"
+            "        pathlib.Path('stopped').touch()\n"
+            "service = Application('x')\n"
+            "service.add_service(Watch())\n"
+            "service.serve(Site(Data(b'x', 'text/plain')))\n"
+        )
+    running = workers("--health", "--drain-delay", "60s", app="app:service", count=count)
+    running.send(signal.SIGTERM)
+    until(lambda: running.fetch("/readyz").status == 503, "not to be ready any more")
+    running.send(signal.SIGINT)
+    assert running.wait() == 128 + signal.SIGINT
+    assert (app / "stopped").exists()
 
 
 @pytest.fixture

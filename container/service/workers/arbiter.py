@@ -18,7 +18,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from container.service.logs import complain, reopen_logs
-from container.service.loop import EXIT_START_FAILED, FORCED_STOP_S, say_serving
+from container.service.loop import EXIT_ERROR, EXIT_START_FAILED, FORCED_STOP_S, say_serving
 from container.service.notify import Notifier, set_title
 from container.service.server import SITE_STOP_S
 from container.service.terminal import Terminal
@@ -120,12 +120,25 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             self._up()
         self._feed_watchdog(now)
         while self.succession.lacks_one(self.num_workers, now):
-            self.spawn_worker()
+            try:
+                self.spawn_worker()
+            except OSError as error:  # no more files or processes
+                self._cannot_start(error, now)
         for worker in self.succession.dispensable(self.num_workers):
             self._dismiss(worker, signal.SIGUSR2 if worker.has_served else signal.SIGTERM)
         if now >= self._repeat_at:
             self._repeat_at = now + REPEAT_S
             self._repeat()
+
+    def _cannot_start(self, error: OSError, now: float) -> None:
+        """Those that serve are not to pay for it: try again later."""
+        if not self._is_up:
+            complain(f"start failed: no worker could be started: {error.strerror}")
+            raise HaltServer(None, EXIT_ERROR)
+        log.error(
+            "a worker could not be started: %s; %d serve on", error.strerror, len(self.succession.serving())
+        )
+        self.succession.put_off(now)
 
     def _dismiss(self, worker: ArbitratedWorker, number: int) -> None:
         worker.is_leaving = True

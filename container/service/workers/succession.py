@@ -90,7 +90,13 @@ class Succession(Generic[_M]):
             if member.state < RETIRING:
                 member.is_outdated = False
         self._is_proven = False
-        self._not_before = now + (RETRY_MAX_S if self._is_hasty else self._retry_s)
+        if self._is_hasty:
+            self._retry_s = RETRY_MAX_S
+        self.put_off(now)
+
+    def put_off(self, now: float) -> None:
+        """No worker can be started now."""
+        self._not_before = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 
     # What follows.
