@@ -61,12 +61,13 @@ class ConnectionPool(Generic[ConnectionT]):
     """The connections to one server on one loop.
 
     `max_connections`: open at one time; requests beyond that wait, at most `max_waiting` of them. `max_idle`: kept.
-    `permit`: asked of every address the name of the server leads to; see `connect.py`.
+    `permit`: asked of every address the name of the server leads to; see `connect.py`. `now`: when it was swept last,
+    at most `sweep_s` seconds ago.
     """
 
     __slots__ = (
-        "_connecting", "_idle", "_loop", "_max_idle", "_open", "_permit", "_sweep_s", "_tasks", "_timer", "_waiting",
-        "address", "max_connections", "max_waiting", "now", "timeouts",
+        "_connecting", "_idle", "_loop", "_max_idle", "_open", "_permit", "_tasks", "_timer", "_waiting",
+        "address", "max_connections", "max_waiting", "now", "sweep_s", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +97,7 @@ class ConnectionPool(Generic[ConnectionT]):
         self._loop: asyncio.AbstractEventLoop | None = None
         limits = self.timeouts
         shortest = min(limits.connect, limits.queue, limits.answer, limits.read, limits.idle)
-        self._sweep_s = min(_SWEEP_MAX_S, shortest / 2)
+        self.sweep_s = min(_SWEEP_MAX_S, shortest / 4)
 
     @abstractmethod
     def _make(self) -> ConnectionT:
@@ -128,7 +129,7 @@ class ConnectionPool(Generic[ConnectionT]):
             self._waiting[receiver] = float("inf")
             self._connect()
         elif len(self._waiting) < self.max_waiting:
-            self._waiting[receiver] = self.now + self.timeouts.queue
+            self._queue(receiver)
         else:
             receiver.broke(
                 UpstreamError(503, f"too many requests wait for {self.address}", was_sent=False, blames=False)
@@ -155,7 +156,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     def _give(self, receiver: Asker[ConnectionT], connection: ConnectionT) -> None:
         if connection.transport.is_closing():
-            self._waiting[receiver] = self.now + self.timeouts.queue
+            self._queue(receiver)
             self._refill()
         elif receiver.is_gone():
             self.release(connection)
@@ -169,6 +170,10 @@ class ConnectionPool(Generic[ConnectionT]):
             if connection in self._idle:
                 self._idle.remove(connection)
             self._refill()
+
+    def _queue(self, receiver: Asker[ConnectionT]) -> None:
+        """Let it wait, never shorter than it may: `now` is as old as the last sweep."""
+        self._waiting[receiver] = self.now + self.sweep_s + self.timeouts.queue
 
     def _next(self) -> Asker[ConnectionT]:
         receiver = next(iter(self._waiting))
@@ -235,12 +240,12 @@ class ConnectionPool(Generic[ConnectionT]):
     def _start(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self.now = loop.time()
-        self._timer = loop.call_later(self._sweep_s, self._sweep)
+        self._timer = loop.call_later(self.sweep_s, self._sweep)
 
     def _sweep(self) -> None:
         loop = self._running()
         self.now = now = loop.time()
-        self._timer = loop.call_later(self._sweep_s, self._sweep)
+        self._timer = loop.call_later(self.sweep_s, self._sweep)
         for connection in list(self._open):
             connection.sweep(now)
         for receiver, until in list(self._waiting.items()):

@@ -134,15 +134,17 @@ class PooledConnection(asyncio.Protocol):
                 else:
                     self.transport.close()
             return
+        # Never too early: what has moved since the last sweep bears the time of that.
+        waited = now - self._heard - self.pool.sweep_s
         if receiver.is_gone():
             self.abandon()
         elif self._answered:
-            if self._reading and now - self._heard >= timeouts.read:
+            if self._reading and waited >= timeouts.read:
                 self._fail(UpstreamError(504, f"no more of the answer within {timeouts.read:g} s"))
         elif self.paused:
-            if now - self._heard >= timeouts.read:
+            if waited >= timeouts.read:
                 self._fail(UpstreamError(504, f"the request was not taken within {timeouts.read:g} s"))
-        elif self._sent_all and now - self._heard >= timeouts.answer:
+        elif self._sent_all and waited >= timeouts.answer:
             self._fail(UpstreamError(504, f"no answer within {timeouts.answer:g} s"))
 
     def rest(self) -> None:

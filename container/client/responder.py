@@ -208,7 +208,7 @@ class ResponderPool(ConnectionPool[ResponderConnection]):
         super().__init__(
             address, timeouts, max_connections=connections, max_idle=connections, max_waiting=queue_limit
         )
-        self._sweep_s = min(self._sweep_s, _SWEEP_S)
+        self.sweep_s = min(self.sweep_s, _SWEEP_S)
         self.heads = KnownHeads()
         self.reader = reader
         self.whole = whole

@@ -154,6 +154,27 @@ def test_one_that_waits_no_longer_is_passed_over() -> None:
     asyncio.run(run())
 
 
+def test_nobody_is_given_up_before_the_time() -> None:
+    """PX-01: what happens between two sweeps bears the time of the first."""
+
+    async def run() -> None:
+        async with saying(b"", close=False).serving() as port:
+            pool = Pool(Address("http", "127.0.0.1", port), ClientTimeouts(answer=60), max_connections=1)
+            asking = Asking()
+            pool.request(asking)
+            while not pool.connections:
+                await asyncio.sleep(0)
+            (connection,) = pool._open
+            connection.sweep(pool.now + 60)
+            assert not asking.over.done()
+            connection.sweep(pool.now + 60 + pool.sweep_s)
+            with pytest.raises(UpstreamError, match="no answer within 60 s"):
+                await asking.over
+            await pool.close()
+
+    asyncio.run(run())
+
+
 def test_the_end_tells_those_that_wait() -> None:
     """PX-01."""
 
