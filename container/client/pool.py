@@ -17,6 +17,9 @@ from container.client.pooled import PooledConnection
 from container.protocol.response_head import ResponseTokeniser
 
 _SWEEP_MAX_S: Final = 1.0
+# How many kept connections of one server may turn out to have ended before it is taken for a failure of that: where
+# all connections are in use, who asks for a fresh one gets the next that another has used.
+STALE_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

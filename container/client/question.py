@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from container.client.connection import ClientConnection
 from container.client.errors import UpstreamError
-from container.client.pool import Pool
+from container.client.pool import STALE_MAX, Pool
 from container.message.body import Trailers
 from container.protocol.response_head import ResponseHead
 
@@ -43,7 +43,7 @@ class _Question:
         self._connection: ClientConnection | None = None
         self._head: ResponseHead | None = None
         self._content = bytearray()
-        self._fresh = False
+        self._stale = 0
 
     def give_up(self) -> None:
         """Nobody waits for the answer any more."""
@@ -84,8 +84,8 @@ class _Question:
     def broke(self, error: UpstreamError) -> None:
         connection, self._connection = self._connection, None
         was_kept = connection is not None and connection.is_reused and error.was_sent
-        if was_kept and self._head is None and not self._fresh and not self.reply.done():
-            self._fresh = True  # it was about to be closed: no failure of the server
+        if was_kept and self._head is None and self._stale < STALE_MAX and not self.reply.done():
+            self._stale += 1  # it was about to be closed: no failure of the server
             self._pool.request(self, fresh=True)
         else:
             self._fail(error)

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 from container.client.pool import ClientTimeouts
-from container.resources.proxy import ReverseProxy
+from container.resources.proxy import ReverseProxy, Upstream
 from tests.leaf import request
-from tests.upstreams import Scripted, descriptors, nothing_left, serve, talking
+from tests.upstreams import Scripted, descriptors, fetch, nothing_left, serve, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,8 +20,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def proxied(port: int) -> AsyncIterator[tuple[Server, ReverseProxy]]:
-    proxy = ReverseProxy(f"http://127.0.0.1:{port}", timeouts=ClientTimeouts(connect=10, answer=10))
+async def proxied(port: int, connections: int = 8) -> AsyncIterator[tuple[Server, ReverseProxy]]:
+    upstream = Upstream(f"http://127.0.0.1:{port}", max_connections=connections)
+    proxy = ReverseProxy(upstream, timeouts=ClientTimeouts(connect=10, answer=10))
     async with serve(proxy) as server:
         yield server, proxy
 
@@ -87,5 +88,23 @@ def test_a_server_that_does_not_read_on_after_its_answer_is_left() -> None:
                 while descriptors() > before + 1:  # that of the server
                     await asyncio.sleep(0.01)
             end.set()
+
+    asyncio.run(run())
+
+
+def test_who_gets_a_connection_that_has_ended_again_is_asked_again() -> None:
+    """PX-01: where there is no room for a fresh one, that of another comes first."""
+
+    async def talk(self: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.head(reader)
+        writer.write(OK)
+        await self.head(reader)
+
+    async def run() -> None:
+        upstream = Scripted(talk)
+        async with nothing_left(), upstream.serving() as port, proxied(port, connections=1) as (server, _):
+            answers = await asyncio.gather(*[fetch(server.port, request()) for _ in range(3)])
+            assert [status for status, _, _ in answers] == [200, 200, 200]
+            assert len(upstream.heads) > 4  # the second and third were asked in vain
 
     asyncio.run(run())

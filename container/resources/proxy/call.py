@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 from container.client.connection import ClientConnection
 from container.client.errors import UpstreamError
 from container.client.leaving import Leaving
-from container.client.pool import Pool
+from container.client.pool import STALE_MAX, Pool
 from container.message.body import Trailers
 from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
@@ -67,8 +67,8 @@ class ProxyCall(Leaving):
     """One exchange that a proxy answers: the Receiver of `client/connection.py`."""
 
     __slots__ = (
-        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_fresh", "_head", "_passing",
-        "_pool", "_pumped", "_rest", "_started", "_timer", "_upstream", "protocols", "tried",
+        "_asked", "_chunked", "_connection", "_content", "_discards", "_expects", "_head", "_passing",
+        "_pool", "_pumped", "_rest", "_stale", "_started", "_timer", "_upstream", "protocols", "tried",
     )  # fmt: skip
 
     def __init__(self, passing: Passing, exchange: Exchange, protocols: bytes = b"") -> None:
@@ -84,7 +84,8 @@ class ProxyCall(Leaving):
         self._content = b""  # all of it, or its beginning
         self._rest = False  # more of it is to come
         self._pumped = False  # some of the rest has been sent
-        self._chunked = self._expects = self._asked = self._fresh = self._started = self._discards = False
+        self._chunked = self._expects = self._asked = self._started = self._discards = False
+        self._stale = 0  # kept connections that turned out to have ended
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
@@ -108,7 +109,7 @@ class ProxyCall(Leaving):
         chosen = self._passing.choose(self)
         if chosen is None:
             return False
-        self._fresh = False
+        self._stale = 0
         self._upstream, self._pool = chosen
         self.tried.append(self._upstream)
         if self.exchange.request.notes is not None:
@@ -236,9 +237,9 @@ class ProxyCall(Leaving):
             and error.was_sent
             and connection is not None
             and connection.is_reused
-            and not self._fresh
+            and self._stale < STALE_MAX
         ):
-            self._fresh = True  # it was about to be closed: no failure of the server
+            self._stale += 1  # it was about to be closed: no failure of the server
             assert self._pool is not None, "it gave the connection"
             self._pool.request(self, fresh=True)
             return

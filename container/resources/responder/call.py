@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from container.client.errors import UpstreamError
 from container.client.leaving import Leaving
+from container.client.pool import STALE_MAX
 from container.client.responder import ResponderConnection, ResponderPool
 from container.message.body import EMPTY
 from container.message.errors import ClientDisconnected, HTTPError
@@ -35,7 +36,7 @@ class ResponderCall(Leaving):
     """One exchange that a responder answers: the Receiver of `client/responder.py`."""
 
     __slots__ = (
-        "_begin", "_connection", "_content", "_dialect", "_pool", "_retried",
+        "_begin", "_connection", "_content", "_dialect", "_pool", "_stale",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, pool: ResponderPool, dialect: "Dialect", begin: bytes) -> None:
@@ -47,7 +48,7 @@ class ResponderCall(Leaving):
         self._connection: ResponderConnection | None = None
         # What is still to be sent of it, as long as that is so.
         self._content: BinaryIO | None = None
-        self._retried = False
+        self._stale = 0
 
     # Called by the pool and the connection.
 
@@ -138,11 +139,11 @@ class ResponderCall(Leaving):
             and connection.is_reused
             and connection.is_silent
             and error.status == 502
-            and not self._retried
+            and self._stale < STALE_MAX
             and exchange.request.method in _SAFE
         ):
             # It was about to close a connection that it had kept: nothing of the request was looked at.
-            self._retried = True
+            self._stale += 1
             self._pool.request(self, fresh=True)
             return
         log.error("%s: %s: %s", exchange.request, self._pool.address, error)
