@@ -71,8 +71,8 @@ class Starter:
         os.set_blocking(self.wake, False)
 
     def run(self) -> None:
-        for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-            _signal.signal(number, _signal.SIG_IGN)  # it lives exactly as long as its socket
+        # It lives exactly as long as its socket. Blocked, not ignored: a copy takes that back with one call.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP))
         _signal.signal(_signal.SIGCHLD, _do_nothing)
         _signal.set_wakeup_fd(self.wake, warn_on_full_buffer=False)
         poll = select.poll()
@@ -115,28 +115,27 @@ class Starter:
             elif len(fds) != expected:
                 self.report(FAILED, number, 24)  # EMFILE: the kernel could not hand them over
             else:
-                texts = bytes(memoryview(self.buffer)[HEAD.size : size]).split(b"\0")
                 streams = [self.nothing, *fds] if expected == 2 else list(fds)
-                self.start(kind, number, texts, count, streams)
+                self.start(kind, number, bytes(memoryview(self.buffer)[HEAD.size : size]), count, streams)
         finally:
             for fd in fds:
                 os.close(fd)
         return True
 
-    def start(self, kind: int, number: int, texts: list[bytes], count: int, streams: list[int]) -> None:
-        directory, program, *rest = texts
-        arguments, variables = rest[:count], iter(rest[count:])
-        environment = dict(zip(variables, variables, strict=True))
+    def start(self, kind: int, number: int, texts: bytes, count: int, streams: list[int]) -> None:
+        directory, program, rest = texts.split(b"\0", 2)
         try:
             os.chdir(directory)
             if kind == START_WARM and self.warm is not None:
                 script = self.warm.load(program)
-                self.warm.settle(environment)
+                if self.warm.looks:
+                    self.warm.settle(divide(rest, count)[1])
                 pid = os.fork()
                 if not pid:
                     self.become(streams)
-                    self.warm.run(script, arguments, environment)
+                    self.warm.run(script, *divide(rest, count))
             else:
+                arguments, environment = divide(rest, count)
                 pid = os.posix_spawn(
                     program,
                     arguments,
@@ -148,6 +147,7 @@ class Starter:
                     ],
                     setpgroup=0,
                     setsigdef=_RESET,
+                    setsigmask=(),
                 )
         except OSError as error:
             self.report(FAILED, number, error.errno or 0)
@@ -164,10 +164,8 @@ class Starter:
         """In the new process: a group, signals and descriptors as a script finds them."""
         os.setpgid(0, 0)
         _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-        _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.dup2(streams[0], 0)
         os.dup2(streams[1], 1)
         os.dup2(streams[2], 2)
@@ -204,22 +202,25 @@ class Starter:
 
     def reap(self) -> None:
         while self.numbers:
-            # Only looked at first: as long as it is not reaped its number, and so that of its group, is its own.
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None:
+            which = -1
+            if self.condemned:
+                # Only looked at first: as long as it is not reaped its number, and so that of its group, is its own.
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None:
+                    break
+                which = found.si_pid
+                if which in self.condemned:
+                    signal_group(which, _signal.SIGKILL)
+            pid, status = os.waitpid(which, os.WNOHANG)
+            if not pid:
                 break
-            pid = found.si_pid
-            condemned = self.condemned.pop(pid, None) is not None
-            if condemned:
-                signal_group(pid, _signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
             number = self.numbers.pop(pid, None)
             if number is None:
                 continue
             del self.pids[number]
-            if not condemned:
+            if self.condemned.pop(pid, None) is None:
                 self.orphans[number] = pid
-            self.report(EXITED, number, os.waitstatus_to_exitcode(status))
+            self.report(EXITED, number, os.waitstatus_to_exitcode(status) if status else 0)
 
     def look_after_orphans(self) -> None:
         """Forget the groups that are empty. Not at each end of a process: there are none most often, and to hear
@@ -234,6 +235,13 @@ class Starter:
             self.sock.send(REPORT.pack(kind, number, value))
         except OSError:  # the server has gone, which the next look at the socket tells
             pass
+
+
+def divide(texts: bytes, count: int) -> tuple[list[bytes], dict[bytes, bytes]]:
+    """Arguments and environment of a script."""
+    found = texts.split(b"\0")
+    variables = iter(found[count:])
+    return found[:count], dict(zip(variables, variables, strict=True))
 
 
 def signal_group(pid: int, number: int) -> bool:
@@ -255,6 +263,7 @@ def main(arguments: list[str]) -> None:
         warm = load_module(setting["warm"])
         warm.prepare(setting["preload"])
         warm.offered.update(setting["offered"])
+        warm.rehearse()
     if setting["identity"] is not None:
         uid, gid, groups = setting["identity"]
         take_identity(uid, gid, groups, warm)
