@@ -347,3 +347,38 @@ def test_the_starter_is_small() -> None:
     assert "container" not in [
         line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))
     ]
+
+
+def test_what_a_script_leaves_behind_may_talk_without_end(scripts: ScriptDirectory) -> None:
+    """CG-12: the answer goes on as long as somebody holds its output, and nobody else waits for that."""
+    scripts.sh("x.sh", 'printf "Content-Type: text/plain\\n\\n"; cat /dev/zero & echo $! > ../told')
+    scripts.sh("y.sh", 'printf "Content-Type: text/plain\\n\\nquick"')
+    gateway = gateway_of()
+    with serving(scripts, gateway) as client:
+        connection = client.connect()
+        connection.transport.hold()
+        connection.send(request("/x.sh"))
+        client.wait_until(lambda: not gateway.running, "the end of the script")
+        response = client.get("/y.sh")
+        assert (response.text, response.headers["Content-Length"]) == ("quick", "5")
+        pid = int((scripts.path.parent / "told").read_text())
+        assert is_running(pid)
+        connection.leave()
+        wait_until(lambda: not is_running(pid), "the end of what it left behind")
+
+
+def test_what_a_shared_module_does_at_its_end_is_done(scripts: ScriptDirectory) -> None:
+    """CG-13: exit functions of modules that were imported beforehand are those of each run."""
+    scripts.python(
+        "x.py",
+        """
+        import logging, logging.handlers, sys
+        print("Content-Type: text/plain\\n")
+        target = logging.StreamHandler(sys.stdout)
+        logging.getLogger().addHandler(logging.handlers.MemoryHandler(9, target=target))
+        logging.warning("at last")
+        """,
+    )
+    gateway = Gateway(warm=["logging.handlers"], **warm_options())
+    with serving(scripts, gateway) as client:
+        assert [client.get("/x.py").text for _ in range(2)] == ["at last\n"] * 2

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from container.resources.cgi.gateway import Gateway
 
 _PIECE: Final = 64 * 1024
-# How long the beginning of an answer waits for its end, and how much of it: most scripts are quick, and then
-# all of it leaves in one write, with its length.
-_WAIT_S: Final = 0.005
+# How much of the beginning of an answer waits for its end, until the next look at it.
 _HELD_MAX: Final = 16 * 1024
+# How often what is left of the output is read when the process has ended: more than a pipe holds.
+_LAST_PIECES: Final = 4
 _REDIRECTS_MAX: Final = 10
 _RETRY: Final = {"Retry-After": "1"}
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM)
@@ -43,8 +43,8 @@ class CGICall:
     """
 
     __slots__ = (
-        "_block", "_ended", "_errors", "_head", "_held", "_input", "_listening", "_loop", "_number", "_output",
-        "_paused", "_pending", "_reader", "_spawner", "_timer", "_told", "_watched",
+        "_block", "_ended", "_errors", "_head", "_held", "_holds", "_input", "_listening", "_loop", "_number",
+        "_output", "_paused", "_pending", "_reader", "_reading", "_spawner", "_told", "_watched",
         "answered", "began", "exchange", "gateway", "script", "touched", "words",
     )  # fmt: skip
 
@@ -70,14 +70,14 @@ class CGICall:
         )
         self._input = self._output = self._errors = -1
         self._pending = b""
-        self._paused = False
+        self._reading = self._paused = False
         self._listening = self._watched = False
         self._number = 0
         self._ended: int | None = None  # the exit code
         self._told = False  # to end
         # The beginning of the answer, as long as it waits for more.
+        self._holds = False
         self._held = b""
-        self._timer: asyncio.TimerHandle | None = None
 
     # Its beginning.
 
@@ -99,7 +99,6 @@ class CGICall:
                 raise HTTPError(503, headers=_RETRY) from error
             raise
         self.began = self.touched = self._loop.time()
-        self._loop.add_reader(self._output, self._read)
         if self._input >= 0:
             self._feed()
 
@@ -148,13 +147,36 @@ class CGICall:
         self._loop.remove_writer(self._input)
         self._feed()
 
-    # Its output.
+    # Its output. That of a quick script is read at its end, all at once: to be told of each word is dear.
 
-    def _read(self) -> None:
+    def look(self, *, patient: bool) -> bool:
+        """It has not been quick: see what it has said, and send what was seen the last time. Without patience listen,
+        even to silence. Whether another look is wanted after a while."""
+        if self._holds:
+            self._release()
+        elif self._output >= 0 and not self._reading:
+            self._read()
+            if not patient:
+                self._listen()
+        return self._output >= 0 and (self._holds or not self._reading) and not self._paused
+
+    def _listen(self) -> None:
+        """Hear what it says as it comes."""
+        if self._output >= 0 and not self._reading and not self._paused:
+            self._reading = True
+            self._loop.add_reader(self._output, self._read)
+
+    def _stop_listening(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._output)
+
+    def _read(self) -> bool:
+        """Take what has come; whether there was anything, be it the end."""
         try:
             data = os.read(self._output, _PIECE)
         except BlockingIOError:
-            return
+            return False
         self.touched = self._loop.time()
         try:
             if not data:
@@ -166,6 +188,7 @@ class CGICall:
             self.refuse(HTTPError(502, "The script did not answer as expected."))
         except Exception as error:  # noqa: BLE001  # a hook of the tree raised
             self.refuse(error)
+        return True
 
     def _take(self, data: bytes) -> None:
         reader = self._reader
@@ -188,24 +211,25 @@ class CGICall:
             self._block = head.block()
         except ValueError as error:
             raise BadAnswer(str(error)) from error
-        self._held = content
-        self._timer = self._loop.call_later(_WAIT_S, self._release)
+        self._held, self._holds = content, True
+        if self._reading:
+            self.gateway.look_later(self)
 
     def _release(self) -> None:
         """The script takes its time: send what it has said so far."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._holds:
+            self._holds = False
             head, held, self._held = self._head, self._held, b""
             assert head is not None, "it began to wait with its head"
             try:
                 self.exchange.start(head.status, self._block, head.reason)
                 self._write(held)  # nothing held: the client may want to know the head already
+                self._listen()
             except Exception as error:  # noqa: BLE001  # a hook of the tree raised
                 self.refuse(error)
 
     def _more(self, data: bytes) -> None:
-        if self._timer is None:
+        if not self._holds:
             self._write(data)
             return
         self._held += data
@@ -217,7 +241,7 @@ class CGICall:
         if self.exchange.gone and not self.answered:
             self.give_up()
         elif not flows and not self.answered:
-            self._loop.remove_reader(self._output)
+            self._stop_listening()
             self._paused = True
             self.exchange.when_writable(self._resume)
 
@@ -225,7 +249,7 @@ class CGICall:
         if self._output >= 0:
             self._paused = False
             self.touched = self._loop.time()
-            self._loop.add_reader(self._output, self._read)
+            self._listen()
 
     def _output_ended(self) -> None:
         self._close_output()
@@ -234,11 +258,10 @@ class CGICall:
             self._reader.finish()
             self.answered = True
             self._close_input()
-            if self._timer is None:
+            if not self._holds:
                 self.exchange.end()
             else:  # it was quick: one write, of known length
-                self._timer.cancel()
-                self._timer = None
+                self._holds = False
                 self.exchange.reply(head.status, self._block, self._held, head.reason)
         elif self._ended is not None:
             self._no_head()
@@ -289,24 +312,18 @@ class CGICall:
         if self._errors >= 0:
             self._read_errors()
             self._close_errors()
-        if self._head is None and self._output >= 0 and not self._paused:
-            self._read_rest()
+        for _ in range(_LAST_PIECES):
+            if self._output < 0 or self._paused or not self._read():
+                break
         if self._head is None and self._output < 0 and not self.answered:
             self._no_head()
         elif code and not self._told:
             self.words.complain(describe_end(code))
-        if not self.answered:
-            self.watch()  # the gateway looks after it no more
+        if not self.answered:  # others may go on for it; the gateway looks after it no more
+            self._release()
+            self._listen()
+            self.watch()
         self.gateway.released(self)
-
-    def _read_rest(self) -> None:
-        """The end of its output may be there already, behind the rest of a head."""
-        while self._head is None and self._output >= 0:
-            before = self._output
-            held = len(self._reader.held)
-            self._read()
-            if self._output == before and len(self._reader.held) == held:
-                return
 
     def failed(self, number: int) -> None:
         """The process could not be started."""
@@ -382,9 +399,7 @@ class CGICall:
         return self._paused
 
     def _end_process(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._holds = False
         self._close_output()
         self._close_input()
         if self._number:  # even when it has ended: it may have left others behind
@@ -402,7 +417,7 @@ class CGICall:
 
     def _close_output(self) -> None:
         if self._output >= 0:
-            self._loop.remove_reader(self._output)
+            self._stop_listening()
             os.close(self._output)
             self._output = -1
 

@@ -31,6 +31,10 @@ _RETRY_AFTER: Final = "1"
 # A starter stands still until the new process has had its first turn of a processor: meanwhile the other works.
 _STARTERS: Final = 2
 _SWEEP_S: Final = 0.25
+# How often it is looked at scripts that are not listened to: quick ones have ended by the first time, and their
+# answer leaves in one write, with its length. And how long at one that says nothing.
+_LOOK_S: Final = 0.004
+_PATIENCE_S: Final = 0.1
 _RESOURCES: Final = {
     "cpu": resource.RLIMIT_CPU,
     "memory": resource.RLIMIT_AS,
@@ -141,6 +145,10 @@ class Gateway:
         self._running: set[CGICall] = set()
         self._waiting: deque[CGICall] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        # Those that are looked at in the next turn, and later.
+        self._next: list[CGICall] = []
+        self._later: list[CGICall] = []
+        self._looking: asyncio.TimerHandle | None = None
         self._users = 0
 
     def interpreter(self, program: str | Sequence[str]) -> Interpreter:
@@ -171,9 +179,11 @@ class Gateway:
             call.exchange.abort()
         for spawner in self._spawners:
             await spawner.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._looking):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._looking = None
+        self._next, self._later = [], []
 
     # Calls.
 
@@ -222,6 +232,22 @@ class Gateway:
         except BaseException:
             self._running.discard(call)
             raise
+        self.look_later(call)
+
+    def look_later(self, call: CGICall) -> None:
+        """Look at what `call` has said at the turn after the next, unless it is over by then."""
+        self._later.append(call)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        unhurried = loop.time() - _PATIENCE_S
+        calls, self._next, self._later = self._next, self._later, []
+        for call in calls:
+            if call.look(patient=call.began > unhurried):
+                self._later.append(call)
+        self._looking = loop.call_later(_LOOK_S, self._look) if self._next or self._later else None
 
     def _sweep(self) -> None:
         """Look for those that take too long."""
