@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import (
     DEFAULT_BACKLOG,
     DEFAULT_UNIX_MODE,
+    EndpointError,
     FDEndpoint,
     ProxiedEndpoint,
     SystemdEndpoint,
     TCPEndpoint,
     TLSEndpoint,
     UnixEndpoint,
+    parse_endpoint,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from container.channel.certificates import TLSSettings
     from container.channel.endpoints import Endpoint
+
+
+def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The options that stand for them; a host of one word, which no address may have, is one of its own."""
+    listed: list[str] = []
+    by_name: dict[str, Any] = {}
+    for each in endpoints:
+        spelt = spell_endpoint(each)
+        if isinstance(each, TCPEndpoint) and not by_name and not _is_address(spelt):
+            by_name = {"host": each.host, "port": each.port}
+            by_name |= {"backlog": each.backlog} if each.backlog != DEFAULT_BACKLOG else {}
+        else:
+            listed.append(spelt)
+    return ({"listen": listed} if listed or not by_name else {}) | by_name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_endpoint(text)
+    except EndpointError:
+        return False
+    return True
 
 
 def spell_endpoint(endpoint: Endpoint) -> str:
@@ -50,7 +76,7 @@ def _spell_tcp(endpoint: TCPEndpoint) -> str:
     more = f":{more}" if more else ""
     if endpoint.host is None:
         return f"tcp:{endpoint.port}{more}"
-    if endpoint.family is socket.AF_INET6:
+    if endpoint.family is socket.AF_INET6 and ":" not in endpoint.host:
         return f"tcp6:{endpoint.port}:interface={_escaped(endpoint.host)}{more}"
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return f"{host}:{endpoint.port}{more}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from container.channel.endpoints import UnixEndpoint, plain_endpoint
-from container.config.addresses import spell_endpoint
+from container.config.addresses import describe_endpoints
 from container.config.encoders import spell_encoders
 from container.config.file import APP, OBJECT
 from container.config.gateways import NOBODY
@@ -91,7 +91,7 @@ def describe_options(configuration: Configuration) -> Table:
 
 def describe_site(site: Site, endpoints: Sequence[Endpoint]) -> Table:
     """Its addresses, what holds for all of it, and the mounts of its tree."""
-    table: Table = {"listen": [*map(spell_endpoint, endpoints)]}
+    table: Table = describe_endpoints(endpoints)
     unix = any(isinstance(plain_endpoint(each), UnixEndpoint) for each in endpoints)
     root, around = _unwrap_site(site, unix=unix)
     table |= _limits(site, around)
@@ -125,12 +125,12 @@ def _unwrap_site(site: Site, *, unix: bool) -> tuple[Resource, Table]:
             pass  # it was said by --request-id, which is told of as it was said
         elif type(resource) is RootPath:
             said["root-path"] = resource.path
-        elif type(resource) is ConcurrencyLimit and policy is not None and policy.tell(resource) is not None:
+        elif type(resource) is ConcurrencyLimit and policy is not None and policy.say(resource) is not None:
             said["limit-concurrency"] = resource.limit
         elif type(resource) is BodyLimit:
             said["limit-request-body"] = OPTIONS["limit_request_body"].type.spell(resource.limit)
-        elif policy is not None and policy.key.name in _OF_SITES and policy.tell(resource) is not None:
-            said[policy.key.name] = policy.tell(resource)
+        elif policy is not None and policy.key.name in _OF_SITES and policy.say(resource) is not None:
+            said[policy.key.name] = policy.say(resource)
         else:
             if unix and not believes:
                 said["forwarded-allow-ips"] = NOBODY
@@ -178,10 +178,14 @@ def describe_tree(root: Resource, host: str = "", path: str = "") -> Iterator[Ta
 def unwrap(resource: Resource) -> tuple[Resource, Table]:
     """What policies are around, and those. A Site inside a tree is taken for its fields and codings."""
     said: Table = {}
+    place = len(POLICIES)
     while True:
         policy = next((each for each in POLICIES if each.makes(resource)), None)
-        if policy is not None and (value := policy.tell(resource)) is not None:
-            said.setdefault(policy.key.name, policy.key.type.spell(value))
+        if policy is not None and (value := policy.say(resource)) is not None:
+            if policy.key.name in said or (policy.is_guard and POLICIES.index(policy) > place):
+                return resource, said  # a file puts each around once, and in one order
+            said[policy.key.name] = value
+            place = POLICIES.index(policy) if policy.is_guard else place
             resource = resource.inner  # type: ignore[attr-defined]  # policies are wrappers
         elif type(resource) is Site and not resource.error_pages:
             if resource.headers.items():
@@ -211,16 +215,17 @@ def _describe(resource: Resource) -> Table:
     """Its kind and keys, or its name; empty for a place that only leads to others."""
     kind = kind_of_resource(resource)
     subject = kind.subject(resource) if kind is not None else None
-    if kind is not None and subject is not None:
-        return {kind.name: subject} | keys_of(kind, resource)
+    keys = keys_of(kind, resource) if kind is not None else None
+    if kind is not None and subject is not None and keys is not None:
+        return {kind.name: subject} | keys
     if type(resource) is Resource or (kind is None and type(resource).__name__.startswith("_")):
         return {}
     name = name_of(resource) if kind is None else None
     return {OBJECT: repr(resource)} if name is None else {APP: name}
 
 
-def keys_of(kind: Kind, resource: Resource) -> Table:
-    """The keys whose values are not those that hold anyway."""
+def keys_of(kind: Kind, resource: Resource) -> Table | None:
+    """The keys whose values are not those that hold anyway; None when a file cannot say one of them."""
     usual = kind.defaults()
     said: Table = {}
     for key in kind.keys:
@@ -228,7 +233,9 @@ def keys_of(kind: Kind, resource: Resource) -> Table:
         default = usual.get(key.name)
         if _same(value, default) or (value in _NOTHING and default in _NOTHING):
             continue
-        said[key.name] = key.type.spell(value)
+        if (spelt := key.say(value)) is None:
+            return None
+        said[key.name] = spelt
     return said
 
 

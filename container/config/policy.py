@@ -22,12 +22,14 @@ from container.tree.accesslog import FORMATS, AccessLog, make_formatter
 from container.tree.own_log import LogTo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from container.tree.resource import Resource
 
 _RATE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/(s|m|h|d)?(?::([0-9]{1,9}))?")
 _PER: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# What never refuses a request.
+_ANYWHERE: Final = ("compress", "variables", "access-log", "headers")
 _NETWORKS: Final = Several(Text("NETWORK"))
 
 
@@ -42,16 +44,22 @@ class Policy:
     wrap: Callable[[Resource, Any], Resource]
     value: Callable[[Any], Any]
 
+    @property
+    def is_guard(self) -> bool:
+        """Does it matter what it is around and what is around it?"""
+        return self.key.name not in _ANYWHERE
+
     def makes(self, resource: Resource) -> bool:
         return type(resource) is load(self.home)
 
-    def tell(self, resource: Resource) -> Any:
-        """The value of the key that makes the same of what is inside; None when none does."""
+    def say(self, resource: Resource) -> Any:
+        """How a file says it, so that the same is made of what is inside; None when it cannot."""
         made_with: Mapping[str, object] = getattr(resource, "made_with", {})
         usual = signature(type(resource).__init__).parameters
         if any(each != usual[name].default for name, each in made_with.items()):
             return None
-        return self.value(resource)
+        value = self.value(resource)
+        return None if value is None else self.key.say(value)
 
 
 def _made(home: str) -> Callable[..., Resource]:
@@ -153,6 +161,12 @@ def _log_to(inner: Resource, name: str) -> Resource:
     return LogTo(inner, AccessLog(stream, make_formatter(form)), name=name)
 
 
+def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str] | None:
+    """Fields that come once each."""
+    table = dict(fields)
+    return table if len(table) == len(fields) else None
+
+
 def spec_of(store: Any) -> str | None:
     """How a store of sessions is spelt; None for one of somebody's own, or with options of its own."""
     kind = type(store)
@@ -251,7 +265,7 @@ POLICIES: Final = (
         Key("headers", Fields(), "Fields to add to its answers."),
         "container.tree.policies:AddHeaders",
         _made("container.tree.policies:AddHeaders"),
-        lambda resource: dict(resource.headers.items()),
+        lambda resource: _once(resource.headers.items()),
     ),
 )  # fmt: skip
 BY_NAME: Final = {each.key.name: each for each in POLICIES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from container.config.addresses import spell_endpoint
+from container.config.addresses import describe_endpoints, spell_endpoint
 from container.config.describe import describe_site, describe_tree, hosts_of, kind_of_resource
 from container.config.policy import POLICIES
 from container.tree.forwarded import Forwarded
@@ -25,7 +25,8 @@ def routes(application: Application) -> Iterator[str]:
         yield "listening on " + ", ".join(map(spell_endpoint, binding.endpoints))
         table = describe_site(binding.site, binding.endpoints)
         mounts = table.pop("mount", [])
-        del table["listen"]
+        for name in describe_endpoints(binding.endpoints):
+            del table[name]
         for name, value in table.items():
             yield f"  {name} = {_shown(value)}"
         rows = [_row(mount) for mount in mounts]
@@ -40,8 +41,8 @@ def label(resource: Resource) -> str:
     """A resource in a few words: its kind and subject, or the policy it is."""
     policy = next((each for each in POLICIES if each.makes(resource)), None)
     if policy is not None:
-        value = policy.tell(resource)
-        return policy.key.name + ("" if value is None else f" {_shown(policy.key.type.spell(value))}")
+        said = policy.say(resource)
+        return policy.key.name + ("" if said is None else f" {_shown(said)}")
     if hosts_of(resource) is not None:
         return "virtual hosts"
     if kind_of_resource(resource) is not None:

@@ -17,7 +17,8 @@ from container import *
 from container.resources.access import *
 from container.sessions.sqlite import SQLiteStore
 from container.tree.forwarded import Forwarded
-import page
+from container.tree.policies import AddHeaders
+import hello, page
 verify = "http://127.0.0.1:9091/verify"
 application = Application("a")
 root = Resource()
@@ -47,6 +48,15 @@ THEIRS = [
     ("Encoded(page.page, [Gzip()], minimum=1)", "Encoded"),
     ("Encoded(page.page, [Gzip()], types=['text/css'])", "Encoded"),
 ]
+# What is around each other in another way than a file puts it, or twice.
+OTHERWISE = [
+    ("BasicAuth(RateLimit(page.page, 5), htpasswd='users.txt')", "RateLimit"),
+    ("Deny(Allow(page.page, ['10.0.0.0/8']), ['10.0.0.1'])", "Allow"),
+    ("RateLimit(RateLimit(page.page, 5), 100, per=60)", "RateLimit"),
+    ("AddHeaders(page.page, [('X-A', '1'), ('X-A', '2')])", "AddHeaders"),
+    ("WSGIResource(hello.application, queue_limit=0)", "WSGIResource"),
+    ("WSGIResource(hello.application, request_timeout='5m')", "WSGIResource"),
+]
 USUAL = [
     ("ForwardAuth(page.page, verify, fields=['Remote-Groups', 'Remote-Name', 'Remote-Email'], timeout=10)",
      'forward-auth = "http://127.0.0.1:9091/verify"'),
@@ -58,7 +68,7 @@ USUAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "name"), THEIRS)
+@pytest.mark.parametrize(("made", "name"), [*THEIRS, *OTHERWISE])
 def test_what_no_key_says_is_an_object_that_no_file_makes(place: Path, made: str, name: str) -> None:
     """CF-07: loaded again it would be another guard."""
     (place / "site.tac").write_text(TAC.format(made))
@@ -88,6 +98,24 @@ def test_names_with_percent_signs_are_told_as_they_are_asked_for(place: Path) ->
     (place / "site.tac").write_text(TAC.format("page.page") + "root.mount('a%61/50%', page.page)\n")
     text = printed("-y", "site.tac")
     assert 'path = "/a%2561/50%"' in text
+    (place / "again.toml").write_text(text)
+    assert printed("-c", "again.toml") == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["--host=db", "--port=81"], ['host = "db"', "port = 81"]),
+        (["--host=db", "--backlog=9"], ['host = "db"', "port = 8080", "backlog = 9"]),
+        (["--host=db", "-b", "tcp:81"], ['host = "db"', "port = 8080", 'listen = ["tcp:81"]']),
+        (["--host=::1"], ['listen = ["[::1]:8080"]']),
+        (["-b", "tcp6:81"], ['listen = ["[::]:81"]']),
+        (["-b", "tcp6:81:interface=localhost"], ['listen = ["tcp6:81:interface=localhost"]']),
+    ],
+)
+def test_addresses_are_told_as_they_can_be_read(place: Path, arguments: list[str], lines: list[str]) -> None:
+    text = printed("--path=public", *arguments)
+    assert {*lines} <= {*text.splitlines()}
     (place / "again.toml").write_text(text)
     assert printed("-c", "again.toml") == text
 

@@ -14,6 +14,7 @@ from inspect import Parameter, signature
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from container.config.importer import ImportProblem
 from container.config.problems import ConfigProblem
 from container.config.values import Switch
 
@@ -54,6 +55,15 @@ class Key:
             return where(resource)
         made_with: Mapping[str, Any] = getattr(resource, "made_with", {})
         return made_with[where] if where in made_with else attrgetter(where)(resource)
+
+    def say(self, value: Any) -> Any:
+        """How a file says `value`; None when what is read there is another, as values made in Python may be."""
+        try:
+            said = self.type.spell(value)
+            again = self.type.spell(self.type.load(said, self.name))
+        except (ConfigProblem, ImportProblem, TypeError, ValueError, AttributeError):
+            return None
+        return said if again == said else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
