@@ -3,9 +3,19 @@
 Sizes are bytes, times are seconds; `None` switches a bound off where the type allows it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 MIB = 1 << 20
+
+
+def _check(bounds: "Limits | Timeouts", expected: str, may_be_none: tuple[str, ...] = ()) -> None:
+    """ValueError for a bound that would be none."""
+    for name in (each.name for each in fields(bounds) if each.init):
+        value = getattr(bounds, name)
+        if value is None and name in may_be_none:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise ValueError(f"expected {expected} as {name}, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,7 @@ class Limits:
     head_always_fits: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check(self, "a number of at least 0", may_be_none=("body",))
         fits = min(self.request_line, self.field_size, self.field_section)
         object.__setattr__(self, "head_always_fits", fits)
 
@@ -56,3 +67,6 @@ class Timeouts:
     linger: float = 5.0
     hooks: float = 30.0
     handshake: float = 15.0
+
+    def __post_init__(self) -> None:
+        _check(self, "seconds of at least 0")

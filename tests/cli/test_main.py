@@ -70,7 +70,7 @@ MISTAKES = [
     (2, ["--port"], "expected a value for --port, got none"),
     (2, ["--factory=1"], "expected no value for --factory, got one"),
     (2, ["--port=x"], "expected a number from 0 to 65535 for --port, got 'x'"),
-    (2, ["--host="], "expected HOST for --host, got ''"),
+    (2, ["--host="], "expected a name or an address for --host, got ''"),
     (2, ["--port=65536"], "expected a number from 0 to 65535 for --port, got '65536'"),
     (2, ["--threads=-1"], "expected a number from 0 to 10000 for --threads, got '-1'"),
     (2, ["--max-body=ten"], "expected a size such as 10M for --limit-request-body, got 'ten'"),

@@ -10,6 +10,7 @@ from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, parse_endpoin
 from container.config.compound import Spelt
 from container.config.options.option import Section, option, switch
 from container.config.values import Choice, Number, Text
+from container.message.authority import normal_name
 from container.service.server import DEFAULT_ADDRESS
 
 DEFAULT_HOST, _, _port = DEFAULT_ADDRESS.partition(":")
@@ -35,6 +36,14 @@ def _spell_version(version: ssl.TLSVersion) -> str:
     return "1.3" if version is ssl.TLSVersion.TLSv1_3 else "1.2"
 
 
+def _host(text: str, name: str) -> str:
+    try:
+        normal_name(text)
+    except ValueError:
+        raise ValueError(f"expected a name or an address for {name}, got {text!r}") from None
+    return text
+
+
 ADDRESSES: Final = Section(
     "Addresses",
     (
@@ -52,7 +61,7 @@ ADDRESSES: Final = Section(
         ),
         option("--backlog", type=Number(1, 65535), default=DEFAULT_BACKLOG, help="Connections that may wait."),
         switch("--proxy-protocol", help="Expect a PROXY header first on every connection, as of HAProxy."),
-        option("--host", type=Text("HOST"), default=DEFAULT_HOST, help="Listen on this address."),
+        option("--host", type=Spelt("HOST", _host), default=DEFAULT_HOST, help="Listen on this address."),
         option(
             "--port", type=Number(0, 65535), default=DEFAULT_PORT, variables=(PLATFORM_PORT,),
             help="Listen on this port; 0 lets the system choose.",

@@ -35,7 +35,12 @@ class Rules:
         self._patterns: list[tuple[re.Pattern[str], str]] = []
         if immutable:
             pattern = HASHED if immutable is True else immutable
-            self._patterns.append((re.compile(pattern), FOREVER))
+            try:
+                self._patterns.append((re.compile(pattern), FOREVER))
+            except re.error as error:
+                raise ValueError(
+                    f"expected a regular expression as immutable, got {pattern!r}: {error}"
+                ) from error
         for glob, value in (cache_control or {}).items():
             encode_fields([("Cache-Control", value)])
             self._patterns.append((_glob(glob), value))

@@ -119,11 +119,14 @@ def _open_handler(settings: LogSettings) -> logging.Handler:
         if settings.file is not None:
             return _FileHandler(LogFile(settings.file))
     except OSError as error:
-        place = settings.file or (f"--syslog at {settings.address}" if settings.syslog else "--journal")
-        what = "a file to write to for --log-file" if settings.file else "somebody who listens"
-        reason = (error.strerror or str(error)).lower()
-        raise LogProblem(f"expected {what}, got {place!r}: {reason}") from error
+        raise _nobody(settings, error) from error
     return logging.StreamHandler()
+
+
+def _nobody(settings: LogSettings, error: OSError) -> LogProblem:
+    place = settings.file or (f"--syslog at {settings.address}" if settings.syslog else "--journal")
+    what = "a file to write to for --log-file" if settings.file else "somebody who listens"
+    return LogProblem(f"expected {what}, got {place!r}: {(error.strerror or str(error)).lower()}")
 
 
 class _LastResort(logging.Handler):
@@ -149,7 +152,10 @@ def access_stream(settings: LogSettings, name: str | None) -> Writable | None:
     """What the access log writes to: the file of that name, `-` or None for standard output, or syslog; None when
     there is no standard output. Raises LogProblem."""
     if name is None and settings.syslog:
-        return SyslogStream(_syslog(settings))
+        try:
+            return SyslogStream(_syslog(settings))
+        except OSError as error:
+            raise _nobody(settings, error) from error
     if name is None or name == "-":
         if sys.stdout is None:  # started with it closed
             return None
