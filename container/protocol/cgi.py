@@ -58,13 +58,12 @@ def head_variables(
         variables["PATH_INFO"] = info.decode("latin-1")
         if root and b".." not in info.split(b"/"):
             variables["PATH_TRANSLATED"] = (root.rstrip(b"/") + info).decode("latin-1")
-    # Whoever owns a name already is not replaced by a field.
-    fields: dict[str, str] = {}
+    fields: Variables = {}
     add_fields(fields, request.raw_headers)
     if not authorization:
         fields.pop("HTTP_AUTHORIZATION", None)
         fields.pop("HTTP_PROXY_AUTHORIZATION", None)
-    variables.update(fields)
+    variables = fields | variables  # a client replaces nothing that somebody here has said
     _describe_content(request, variables)
     _name_server(request, variables)
     return variables

@@ -126,6 +126,14 @@ def test_fields_that_could_pass_for_something_else_are_left_out() -> None:
     assert "PROXY" not in made
 
 
+def test_what_the_server_says_is_not_replaced_by_what_a_client_says() -> None:
+    """CG-02"""
+    made = request(b"/env.cgi", b"", (b"x-role", b"admin"), (b"x-team", b"red"))
+    made.variables = {"HTTP_X_TEAM": "blue"}
+    told = make_variables(made, {"HTTP_X_ROLE": "guest"}, b"/env.cgi", b"")
+    assert (told["HTTP_X_ROLE"], told["HTTP_X_TEAM"]) == ("guest", "blue")
+
+
 def test_credentials_are_passed_on_when_asked_for() -> None:
     """CG-16"""
     made = variables(request(b"/", b"", (b"authorization", b"Basic x")), authorization=True)
