@@ -17,6 +17,7 @@ from container.config.kinds.registry import TWINS, unique_kinds
 from container.config.mounts import spell_path
 from container.config.names import name_of
 from container.config.options import OPTIONS
+from container.config.options.content import SCRIPTS
 from container.config.options.development import DEVELOPMENT
 from container.config.options.logs import LOGS
 from container.config.options.process import PROCESS, WORKERS
@@ -33,11 +34,12 @@ from container.tree.resource import Resource
 from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from container.channel.endpoints import Endpoint
     from container.config.kinds.kind import Kind
     from container.config.layers import Configuration
+    from container.config.options import Option
     from container.service.application import Application
 
 Table = dict[str, Any]
@@ -54,6 +56,8 @@ _SAID: Final = (
     ),
     *(OPTIONS[name] for name in ("server_header", "env", "app_dir")),
 )
+# What scripts among files are run by; those of mounts have keys.
+_OF_SCRIPTS: Final = tuple(each for each in SCRIPTS.options if each.name not in ("cgi", "cgi-bin"))
 # What is around a whole site by an option of that name: the policies that are told of there.
 _OF_SITES: Final = ("sessions", "htpasswd", "forward-auth")
 
@@ -63,25 +67,28 @@ def config_of(application: Application, configuration: Configuration) -> str:
     remarks = [f"# a service that only Python has: {each!r}" for each in application.services]
     sites = {id(binding.site): binding for binding in application.bindings}
     tables = []
+    options = describe_options(configuration, _SAID)
     for binding in sites.values():
         assert isinstance(binding.site, Site), "bind_sites has made it one"
         tables.append(describe_site(binding.site, binding.endpoints))
         if binding.site.error_pages:
             pages = ", ".join(map(str, binding.site.error_pages))
             remarks.append(f"# error pages that only Python has: {pages}")
+    if any(mount.get("scripts") for table in tables for mount in table.get("mount", ())):
+        options = describe_options(configuration, _OF_SCRIPTS) | options
     own = tables[0] if len(tables) == 1 else {"site": tables} if tables else {}
     rights = {
         name: str(number)
         for name, number in (("user", application.uid), ("group", application.gid))
         if number is not None
     }
-    return "\n".join([*remarks, dump(rights | describe_options(configuration) | own)])
+    return "\n".join([*remarks, dump(rights | options | own)])
 
 
-def describe_options(configuration: Configuration) -> Table:
-    """The options that were said of the process and differ from what holds anyway."""
+def describe_options(configuration: Configuration, options: Iterable[Option]) -> Table:
+    """Those that were said and differ from what holds anyway."""
     table: Table = {}
-    for option in _SAID:
+    for option in options:
         value = configuration.values[option.field]
         if option.only_here or (not value and not option.default) or value == option.default:
             continue
@@ -225,7 +232,9 @@ def _describe(resource: Resource) -> Table:
 
 
 def keys_of(kind: Kind, resource: Resource) -> Table | None:
-    """The keys whose values are not those that hold anyway; None when a file cannot say one of them."""
+    """The keys whose values are not those that hold anyway; None when a file cannot say all of it."""
+    if kind.has_more(resource):
+        return None
     usual = kind.defaults()
     said: Table = {}
     for key in kind.keys:

@@ -169,6 +169,9 @@ class HostDirectory(VirtualHosts):
         if not os.path.isdir(self.path):
             raise ValueError(f"expected a directory of hosts, got {os.fspath(path)!r}")
         self.live = live
+        self.made_with: dict[str, object] = {
+            "make": make, "default": default, "live": live, "parents": parents, "listing": listing
+        }  # fmt: skip
         self._makers = dict(makers or {})
         self._make = make
         self._stamp = 0

@@ -18,6 +18,7 @@ from container.resources.access import *
 from container.sessions.sqlite import SQLiteStore
 from container.tree.forwarded import Forwarded
 from container.tree.policies import AddHeaders
+from container.resources.cgi import *
 import hello, page
 verify = "http://127.0.0.1:9091/verify"
 application = Application("a")
@@ -55,6 +56,14 @@ OTHERWISE = [
     ("RateLimit(RateLimit(page.page, 5), 100, per=60)", "RateLimit"),
     ("AddHeaders(page.page, [('X-A', '1'), ('X-A', '2')])", "AddHeaders"),
     ("WSGIResource(hello.application, queue_limit=0)", "WSGIResource"),
+    ("Files('public', not_found=Response('no'))", "Files"),
+    ("Files('public', processors={'.x': lambda path, files: page.page})", "Files"),
+    ("Files('public', processors={'.cgi': CGIProcessor()})", "Files"),
+    ("ReverseProxy('http://127.0.0.1:9000', via='me')", "ReverseProxy"),
+    ("ReverseProxy('http://127.0.0.1:9000', client_grace=1)", "ReverseProxy"),
+    ("CGIDirectory('cgi-bin', umask=0o77)", "CGIDirectory"),
+    ("HostDirectory('public', Files)", "HostDirectory"),
+    ("UserDirectory(Files)", "UserDirectory"),
     ("WSGIResource(hello.application, request_timeout='5m')", "WSGIResource"),
 ]
 USUAL = [
@@ -100,6 +109,22 @@ def test_names_with_percent_signs_are_told_as_they_are_asked_for(place: Path) ->
     assert 'path = "/a%2561/50%"' in text
     (place / "again.toml").write_text(text)
     assert printed("-c", "again.toml") == text
+
+
+def test_what_runs_scripts_among_files_is_told(place: Path) -> None:
+    arguments = [
+        "--path=public",
+        "--scripts",
+        "--cgi-timeout=10",
+        "--cgi-interpreter=.sh=sh",
+        "--processor=.x=hello:Old",
+    ]
+    text = printed(*arguments)
+    lines = ["cgi-timeout = 10", 'cgi-interpreter = [".sh=sh"]', "scripts = true", '".x" = "hello:Old"']
+    assert {*lines} <= {*text.splitlines()}
+    (place / "again.toml").write_text(text)
+    assert printed("-c", "again.toml") == text
+    assert "cgi-timeout" not in printed("--path=public", "--cgi-timeout=10")
 
 
 @pytest.mark.parametrize(

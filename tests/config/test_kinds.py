@@ -24,7 +24,7 @@ NOT_IN_FILES = {
     "wsgi": {"app", "pool"},
     "asgi": {"app", "websocket"},
     "handler": {"handler", "server", "pool"},
-    "files": {"path", "under", "processors", "not_found", "forbidden"},
+    "files": {"path", "under", "not_found", "forbidden"},
     "proxy": {"upstreams", "via", "timeouts", "health", "client_grace", "clock"},
     "cgi": {"head_limit", "limits", "umask", "leave_grace", "kill_grace"},
     "fastcgi": {"address"},

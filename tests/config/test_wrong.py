@@ -92,6 +92,8 @@ IN_FILES = [
     (_MOUNT + "files = 'public'\nimmutable = '['",
      ":1: expected a regular expression as immutable, got '[': unterminated character set at position 0"),
     ("host = ':x'", ":1: expected a name or an address for host, got ':x'"),
+    (_MOUNT + "files = 'public'\nprocessors = { x = 'hello:Old' }",
+     ":1: expected an extension such as \".md\" for processors, got 'x'"),
     (_MOUNT + "files = 'public'\nlinks = 'no'",
      ":4: expected follow, inside, refuse for mount[1].links, got 'no'"),
     (_MOUNT + "app = 'page:page'\nthreads = 1", ":4: expected a key of any mount, got mount[1].threads"),

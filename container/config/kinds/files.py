@@ -9,6 +9,7 @@ from container.config.compound import Either, Several, Table
 from container.config.gateways import host_directory
 from container.config.importer import check_callable, import_object
 from container.config.kinds.kind import Key, Kind, construct
+from container.config.names import name_of
 from container.config.objects import as_resource
 from container.config.problems import ConfigProblem
 from container.config.scripts import processors_of
@@ -17,7 +18,7 @@ from container.config.values import Choice, Size, Switch, Text
 from container.service.application import Application
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from container.config.settings import Settings
     from container.tree.resource import Resource
@@ -32,20 +33,43 @@ def _files(path: str, settings: Settings, arguments: dict[str, Any]) -> Resource
         raise ConfigProblem(f"expected a directory that can be read, got {path!r}")
     from container.resources.static import Files
 
+    named = arguments.pop("processors", {})
     runs_scripts = arguments.pop("scripts", settings.scripts.among_files)
     processors = processors_of(settings.scripts, settings.request_timeout) if runs_scripts else {}
-    processors |= {extension: _processor(name) for extension, name in settings.processors.items()}
+    processors |= {extension: _processor(extension, name) for extension, name in named.items()}
     return construct(Files, path, processors=processors, **arguments)
 
 
-def _processor(name: str) -> Any:
+def _processor(extension: str, name: str) -> Any:
     """What makes resources of files: a class or a function that is called with a path and the Files."""
+    if not extension.startswith("."):
+        raise ConfigProblem(f'expected an extension such as ".md" for processors, got {extension!r}')
     return check_callable(import_object(name), name, "a class or function that makes a resource of a file")
 
 
 def files(path: str, settings: Settings, *, listing: bool = False) -> Resource:
     """The files of a directory, all else as the settings have it."""
     return _files(path, settings, {**FILES.arguments({}, settings), "listing": listing})
+
+
+def _runs_scripts(resource: Any) -> bool:
+    return ".rpy" in resource.made_with["processors"]
+
+
+def _named(resource: Any) -> dict[str, str | None]:
+    """The names of its processors but for those of scripts."""
+    ours = "container.resources." if _runs_scripts(resource) else "\0"
+    made: Mapping[str, Any] = resource.made_with["processors"]
+    return {
+        extension: name_of(each)
+        for extension, each in made.items()
+        if not getattr(each, "__module__", "").startswith(ours)
+    }
+
+
+def _is_ours(make: Any) -> bool:
+    """Is what makes resources of hosts that of the kind below?"""
+    return getattr(make, "__module__", "") == __name__
 
 
 def _hosts(path: str, settings: Settings, arguments: dict[str, Any]) -> Resource:
@@ -78,7 +102,9 @@ FILES: Final = Kind(
         Key("index", Several(_NAME), "What to answer for a directory, the first that is there.", inherits="index"),
         Key("listing", Switch(), "Show directories that have no index."),
         Key("scripts", Switch(), "Run the scripts among them, and send .asis files as they are.",
-            attribute=lambda resource: ".rpy" in resource.made_with["processors"]),
+            attribute=_runs_scripts),
+        Key("processors", Table(".EXT=NAME"), "What makes resources of the files of an extension: a class or function.",
+            attribute=_named, inherits="processors"),
         Key("types", Table(".EXT=TYPE"), "Media types by extension, over the built-in table."),
         Key("default-type", Text("TYPE"), "The media type of all other files.",
             inherits="default_type"),
@@ -98,5 +124,5 @@ FILES: Final = Kind(
 HOSTS: Final = Kind(
     name="vhosts", metavar="DIR", help="A host for every sub-directory, .rpy and .tac file of a directory.",
     make=_hosts, home="container.resources.vhost:HostDirectory",
-    subject=lambda resource: os.path.relpath(resource.path),
+    subject=lambda resource: os.path.relpath(resource.path) if _is_ours(resource.made_with["make"]) else None,
 )  # fmt: skip

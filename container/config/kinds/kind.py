@@ -118,6 +118,19 @@ class Kind:
                 found[key.name] = parameters[part].default
         return found
 
+    def has_more(self, resource: Any) -> bool:
+        """Was it made with anything that no key says?"""
+        made_with = getattr(resource, "made_with", None) or getattr(
+            getattr(resource, "gateway", None), "made_with", {}
+        )
+        named = {key.keyword.partition(".")[0] for key in self.keys}
+        usual = signature(load(self.signature or self.home).__init__).parameters
+        return any(
+            value != usual[name].default
+            for name, value in made_with.items()
+            if name not in named and usual[name].default is not Parameter.empty
+        )
+
     def makes(self, resource: Resource) -> bool:
         return bool(self.home) and type(resource) is load(self.home)
 

@@ -63,6 +63,11 @@ def _users(directory: str, settings: Settings, arguments: dict[str, Any]) -> Res
     return user_directories(directory, settings, **arguments)
 
 
+def _is_ours(make: Any) -> bool:
+    """Is what makes resources of the homes of users that of the option?"""
+    return getattr(make, "__module__", "") == user_directories.__module__
+
+
 def _path(resource: Any) -> str:
     path: str = resource.path
     return os.path.relpath(path)
@@ -100,7 +105,8 @@ ASIS: Final = Kind(
 )  # fmt: skip
 USERS: Final = Kind(
     name="users", metavar="DIR", help="Files and servers of the users of this machine, DIR in their homes.",
-    make=_users, home="container.resources.userdir:UserDirectory", subject=lambda resource: resource.directory,
+    make=_users, home="container.resources.userdir:UserDirectory",
+    subject=lambda resource: resource.directory if _is_ours(resource.made_with["files"]) else None,
     keys=(
         Key("min-uid", Number(0, 1 << 31), "Users with a uid from here on."),
         Key("allow-users", Several(Text("USER")), "These users only.", argument="allow"),

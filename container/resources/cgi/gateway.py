@@ -113,6 +113,8 @@ class Gateway:
             "interpreters": interpreters or {}, "environment": environment or {}, "authorization": authorization,
             "session": session, "query_arguments": query_arguments, "timeout": timeout, "deadline": deadline,
             "processes": processes, "queue_limit": queue_limit, "user": user, "group": group, "warm": warm,
+            "head_limit": head_limit, "limits": limits, "umask": umask, "leave_grace": leave_grace,
+            "kill_grace": kill_grace,
         }  # fmt: skip
         variables = {"PATH": DEFAULT_PATH, **(environment or {})}
         for name, value in variables.items():

@@ -78,7 +78,8 @@ class ReverseProxy(Resource):
         self.made_with: dict[str, object] = {
             "host": host, "forwarding": forwarding, "trust_forwarding": trust_forwarding, "via": via,
             "rewrite": rewrite, "tunnel_timeout": tunnel_timeout, "balance": balance, "max_fails": max_fails,
-            "cool_down": cool_down, "slow_start": slow_start, "health": health,
+            "cool_down": cool_down, "slow_start": slow_start, "health": health, "client_grace": client_grace,
+            "clock": clock,
         }  # fmt: skip
         self.upstreams = tuple(Upstream(each) if isinstance(each, str) else each for each in upstreams)
         self.timeouts = timeouts or ClientTimeouts()

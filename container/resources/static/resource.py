@@ -107,7 +107,8 @@ class Files(Resource):
             "index": index, "listing": listing, "types": types or {}, "default_type": default_type,
             "ignore_ext": ignore_ext, "precompressed": precompressed, "cache_control": cache_control,
             "immutable": immutable, "fallback": fallback, "dotfiles": dotfiles, "links": links,
-            "cache_bytes": cache_bytes, "processors": processors or {},
+            "cache_bytes": cache_bytes, "processors": processors or {}, "not_found": not_found,
+            "forbidden": forbidden,
         }  # fmt: skip
         self.path = os.path.abspath(path)
         self.paths = [self.path, *map(os.path.abspath, under)]

@@ -67,7 +67,8 @@ class UserDirectory(Resource):
         if start is not None and hand_over is None:
             raise ValueError("expected hand_over besides start: nothing would be handed to what is started")
         self.made_with: dict[str, object] = {
-            "min_uid": min_uid, "allow": allow, "deny": tuple(deny), "listing": listing
+            "min_uid": min_uid, "allow": allow, "deny": tuple(deny), "listing": listing, "files": files,
+            "socket": socket, "start": start, "start_timeout": start_timeout, "clock": clock,
         }  # fmt: skip
         self.directory = directory
         self._files = files
