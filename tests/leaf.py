@@ -6,7 +6,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from container.tree.accesslog import AccessLog
+from container.tree.accesslog import AccessLog, CombinedFormatter, Entry
 from container.tree.resource import Resource
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ class MemoryLog(AccessLog):
     def lines(self) -> list[str]:
         self.flush()
         return self.stream.getvalue().splitlines()
+
+
+def log_line(exchange: Exchange) -> str:
+    """What the combined log says of it, at the same time always."""
+    return _format(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
+
+
+_format = CombinedFormatter()
 
 
 def request(

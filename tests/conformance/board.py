@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.conformance.client import PATIENCE_S
@@ -113,8 +114,8 @@ class Remote:
 class RemoteStage(Stage):
     """A stage whose marks lie on a board under `name`."""
 
-    def __init__(self, remote: Remote, name: str) -> None:
-        super().__init__()
+    def __init__(self, remote: Remote, name: str, folder: Path = Path()) -> None:
+        super().__init__(folder)
         self._remote = remote
         self._name = name
 

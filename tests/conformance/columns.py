@@ -8,7 +8,7 @@
 | `visit`  | counts in the session and tells the number; programs tell id and user of the session   |
 | `own`    | a 404 with content of its own                                                          |
 | `fail`   | goes wrong before anything was said                                                    |
-| `stream` | TEXT, again and again; `stage.left` is set when the client was found to have left      |
+| `stream` | TEXT, again and again; the marks of `told` say when the client was found to have left   |
 
 A new kind is one function and one entry in COLUMNS.
 """
@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import http.server
 import os
-import threading
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from container.message.response import Response
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
     from container.message.exchange import Exchange
     from container.message.request import Request
+    from tests.conformance import leaves
     from tests.responders import Asked, AskedPlainly
     from tests.scripts import ScriptDirectory as Directory
 
@@ -61,12 +61,12 @@ MANY: Final = 2000
 @dataclass
 class Stage:
     """What a column works with: `scripts` for programs, `files` for whatever lies on the disk, `open` for what runs
-    until the end."""
+    until the end; `told` is the test's."""
 
     scripts: Directory
     files: Path
     open: ExitStack
-    left: threading.Event = field(default_factory=threading.Event)
+    told: leaves.Stage
 
     @property
     def file(self) -> Path:
@@ -78,17 +78,19 @@ class Stage:
 
     def prepare(self) -> None:
         """Write the files that all kinds share."""
+        self.files.mkdir(exist_ok=True)
         for name, content in {"page": TEXT, "file": FILE, "stream": TEXT * MANY}.items():
             (self.files / name).write_bytes(content)
             os.utime(self.files / name, (1_000_000_000, 1_000_000_000))
 
     def endless(self) -> Iterator[bytes]:
         """TEXT, until whoever asks for it stops."""
+        marks = self.told.take()
         try:
             while True:
                 yield TEXT
         finally:
-            self.left.set()
+            marks.leave()
 
 
 def native(stage: Stage) -> Resource:
@@ -128,7 +130,7 @@ def proxy(stage: Stage, *, unix: bool = False) -> Resource:
     """The same behind a server of its own, with a loop and a thread of its own."""
     root = native(stage)
     root.mount("fail", Leaf(_hang_up))
-    place = f"unix:{stage.files}/socket" if unix else "127.0.0.1:0"
+    place = f"unix:{stage.files}/socket-{os.getpid()}" if unix else "127.0.0.1:0"
     ports = stage.open.enter_context(running("asyncio", {"": Site(root)}, place))
     return ReverseProxy(place if unix else f"http://127.0.0.1:{ports['']}")
 
@@ -291,7 +293,7 @@ def handler(stage: Stage) -> Resource:
                 for piece in stage.endless():
                     self.wfile.write(piece)
             except BrokenPipeError:
-                stage.left.set()
+                stage.told.take().leave()
                 raise
 
         def log_message(self, format: str, *arguments: Any) -> None:
@@ -346,10 +348,10 @@ FAILURES: Final = {"static": 404, "fastcgi": 502, "scgi": 502, "uwsgi": 502, "pr
 ON_DISK: Final = {"static": "stream", "as-is": "stream.asis"}
 
 
-def holds(path: Path) -> bool:
+def holds(pid: int, path: Path) -> bool:
     """Has this process the file open?"""
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
         with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{fd}") == str(path):
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == str(path):
                 return True
     return False

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,14 +18,15 @@ import container.testing
 from container.message.limits import Limits, Timeouts
 from container.resources.proxy import ReverseProxy
 from container.service.server import serving
-from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.board import Board, Lines
 from tests.conformance.client import PATIENCE_S, Client
-from tests.conformance.hosts import START_S, start_command
+from tests.conformance.hosts import START_S, Host, start_command
 from tests.conformance.leaves import KINDS, Kind, Marks, Stage
 from tests.conformance.relay import client_of
+from tests.leaf import log_line
+from tests.scripts import children_of, script_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +102,8 @@ def gunicorn(
     behind: dict[str, int] | None = None,
     application: str = "make()",
     **variables: str,
-) -> Iterator[int]:
-    """Serve what `gunicorn_site` makes, of servers `behind` it with these ports; its port."""
+) -> Iterator[Host]:
+    """Serve what `gunicorn_site` makes, of servers `behind` it with these ports."""
     host = start_command(
         name, board,
         "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
@@ -111,7 +113,7 @@ def gunicorn(
     )  # fmt: skip
     try:
         board.await_workers(WORKERS[name], START_S)
-        yield host.port
+        yield host
     finally:
         code = host.end()
     assert code == 0, host.lines
@@ -177,16 +179,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[dict[Any, Served]]:
 
 @contextlib.contextmanager
 def _in_this_process(loop: str) -> Iterator[dict[Any, Served]]:
-    formatter = CombinedFormatter()
     leaves = {(name, depth): Served(KINDS[name], depth) for name, depth in PLACES}
     sites: dict[Any, Site] = {}
     with _behind(loop, leaves) as behind:
         for key, served in leaves.items():
 
             def log(exchange: Exchange, served: Served = served) -> None:
-                served.log.append(
-                    formatter(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
-                )
+                served.log.append(log_line(exchange))
 
             is_behind = served.kind.is_behind
             leaf = proxy_to(behind[key]) if is_behind else served.kind.make(served.stage)
@@ -202,9 +201,9 @@ def _in_workers(name: str) -> Iterator[dict[Any, Served]]:
     leaves = {(kind, depth): Served(KINDS[kind], path_of(kind, depth)) for kind, depth in PLACES}
     board = Board({key_of(*key): served.stage for key, served in leaves.items()})
     with _behind(LOOPS[0], leaves) as behind:
-        with gunicorn(name, board, {key_of(*key): port for key, port in behind.items()}) as port:
+        with gunicorn(name, board, {key_of(*key): port for key, port in behind.items()}) as host:
             for served in leaves.values():
-                served.port = port
+                served.port = host.port
                 served.log = board.log  # that of all
             yield leaves
 
@@ -241,7 +240,7 @@ def client(served: Served) -> Iterator[Client]:
 
 @dataclass(frozen=True)
 class Tree:
-    """The tree of a suite, which the suite's `make_tree` makes of `stage`; in memory when `workers` is 0.
+    """The tree of a suite, which the suite's `make_tree` makes of `stage`; in memory where there is no `host`.
 
     Its tests are the same wherever it runs: they ask by `client`, and what they want to know of the inside is
     written on the marks of the stage.
@@ -249,7 +248,12 @@ class Tree:
 
     client: container.testing.Client
     stage: Stage
-    workers: int
+    host: Host | None = None
+
+    @property
+    def processes(self) -> list[int]:
+        """Those that serve it."""
+        return [os.getpid()] if self.host is None else children_of(self.host.process.pid)
 
 
 @pytest.fixture(
@@ -257,17 +261,17 @@ class Tree:
 )
 def tree(request: pytest.FixtureRequest) -> Iterator[Tree]:
     """The tree of the module that asks, in memory and in gunicorn's workers."""
-    stage, module, name = Stage(), request.module, request.param
-    if name not in WORKERS:
-        with container.testing.Client(module.make_tree(stage)) as client:
-            yield Tree(client, stage, 0)
-        return
-    board = Board({"": stage})
-    with (
-        gunicorn(name, board, application="suite()", CONFORMANCE_SUITE=module.__name__) as port,
-        client_of(port) as client,
-    ):
-        yield Tree(client, stage, WORKERS[name])
+    module, name = request.module, request.param
+    with script_directory() as folder:
+        stage = Stage(folder.path)
+        if name not in WORKERS:
+            with container.testing.Client(module.make_tree(stage)) as client:
+                yield Tree(client, stage)
+            return
+        variables = {"CONFORMANCE_SUITE": module.__name__, "CONFORMANCE_FOLDER": str(folder.path)}
+        server = gunicorn(name, Board({"": stage}), application="suite()", **variables)
+        with server as host, client_of(host.port) as client:
+            yield Tree(client, stage, host)
 
 
 @pytest.fixture

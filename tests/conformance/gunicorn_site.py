@@ -1,7 +1,7 @@
 """The trees that gunicorn's workers serve to these suites; one site each, so each thing has a path of its own.
 
 `CONFORMANCE_BOARD` is the port of the test's `Board`, `CONFORMANCE_BEHIND` those of servers for proxies to ask, by
-name; `CONFORMANCE_SUITE` the module of a suite that brings its own tree.
+name; `CONFORMANCE_SUITE` the module of a suite that brings its own tree, `CONFORMANCE_FOLDER` where its files are.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import json
 import logging
 import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container.resources.data import Data
 from container.resources.wsgi import WSGIResource
-from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance import test_websocket, test_wsgi_validator
 from tests.conformance.board import Remote, RemoteStage
 from tests.conformance.conftest import DEPTHS, IMPATIENT, PLACES, key_of, path_of, proxy_to
 from tests.conformance.leaves import KINDS
+from tests.leaf import log_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,6 @@ def board() -> Remote:
 def make() -> Site:
     """For all suites but the one of deadlines."""
     remote = board()
-    format_line = CombinedFormatter()
     behind: dict[str, int] = json.loads(os.environ["CONFORMANCE_BEHIND"])
     root = Resource()
     for name, depth in PLACES:
@@ -68,8 +68,7 @@ def make() -> Site:
 
     def log(exchange: Exchange) -> None:
         if not exchange.request.raw_path.startswith((b"/ws/", b"/validator/")):
-            line = format_line(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
-            remote.ask("log", line)
+            remote.ask("log", log_line(exchange))
 
     logging.getLogger("container").addHandler(Warnings(remote))
     remote.ask("ready")
@@ -80,7 +79,7 @@ def suite() -> Resource:
     """What a suite serves in memory too."""
     remote = board()
     make: Callable[[Stage], Resource] = import_module(os.environ["CONFORMANCE_SUITE"]).make_tree
-    tree = make(RemoteStage(remote, ""))
+    tree = make(RemoteStage(remote, "", Path(os.environ["CONFORMANCE_FOLDER"])))
     remote.ask("ready")
     return tree
 

@@ -13,20 +13,19 @@ from container.encoders.gzip import Gzip
 from container.message.headers import Headers
 from container.message.limits import Limits
 from container.message.response import Response
-from container.tree.accesslog import CombinedFormatter, Entry
 from container.tree.encoding import Encoded
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance import leaves
 from tests.conformance.board import Remote, RemoteStage
 from tests.conformance.hosts import BODY_MAX, KINDS
+from tests.leaf import log_line
 
 if TYPE_CHECKING:
     from container.message.exchange import Exchange
     from container.message.request import Request
 
 _board = Remote(int(os.environ["CONFORMANCE_BOARD"]))
-_format = CombinedFormatter()
 
 
 class Where(Resource):
@@ -62,8 +61,7 @@ class Started(Resource):
 
 
 def log(exchange: Exchange) -> None:
-    line = _format(Entry(exchange.request, exchange.status, exchange.bytes_sent, 1_000_000.0))
-    _board.ask("log", line)
+    _board.ask("log", log_line(exchange))
 
 
 root = Resource()

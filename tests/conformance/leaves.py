@@ -11,6 +11,7 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from container.message.response import Response
@@ -170,9 +171,10 @@ CASES: Final = {
 
 
 class Stage:
-    """Holds the marks of the test that runs; leaves take them when they are called."""
+    """Holds the marks of the test that runs; leaves take them when they are called. `folder` is for files."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = Path()) -> None:
+        self.folder = folder
         self.marks = Marks()
 
     def take(self) -> Marks:

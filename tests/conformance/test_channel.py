@@ -221,8 +221,8 @@ def test_bare_line_feeds_are_answered_at_once(served: Served, client: Client) ->
 def impatient(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server that waits for little."""
     if request.param in WORKERS:
-        with gunicorn(request.param, Board({"native:": Stage()}), application="impatient()") as port:
-            yield port
+        with gunicorn(request.param, Board({"native:": Stage()}), application="impatient()") as host:
+            yield host.port
         return
     site = site_for(KINDS["native"].make(Stage()), "", timeouts=IMPATIENT)
     with running(request.param, {"": site}) as ports:

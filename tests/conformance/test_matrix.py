@@ -6,6 +6,7 @@ keeps sessions, encodes, logs and has error pages of its own. A cell that cannot
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import zlib
@@ -18,7 +19,7 @@ from container.encoders.gzip import Gzip
 from container.message.response import Response
 from container.resources.sendfile import SendfileFrom
 from container.sessions import Sessions
-from container.testing import Client
+from container.sessions.sqlite import SQLiteStore
 from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.columns import (
@@ -33,11 +34,16 @@ from tests.conformance.columns import (
     Stage,
     holds,
 )
-from tests.leaf import MemoryLog, request
-from tests.scripts import is_running, script_directory
+from tests.leaf import log_line, request
+from tests.scripts import ScriptDirectory, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from container.testing import Client
+    from tests.conformance import leaves
+    from tests.conformance.conftest import Tree
+    from tests.conformance.leaves import Marks
 
 # By row and column: why there is no such cell.
 CANNOT: Final = {
@@ -67,55 +73,65 @@ ROWS: Final = (
     "own-error",
     "disconnect",
 )
+# A new connection for each request: with several workers, another one may answer.
+ALONE: Final = {"Connection": "close"}
+
+
+class Root(Resource):
+    """Holds what runs beside the tree, until the tree is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = ExitStack()
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.open.close)
+
+
+def make_tree(told: leaves.Stage) -> Site:
+    """All kinds side by side; several processes may make it of the same files."""
+    root = Root()
+    for name, make in COLUMNS.items():
+        stage = Stage(ScriptDirectory(told.folder / "scripts"), told.folder / name, root.open, told)
+        stage.prepare()
+        root.mount(name, SendfileFrom(make(stage), told.folder))
+    return Site(
+        root,
+        encoders=[Gzip()],
+        sessions=Sessions(store=SQLiteStore(told.folder / "sessions")),
+        access_log=lambda exchange: told.take().note(log_line(exchange)),
+        headers={"X-Site": "ours"},
+        error_pages={status: Response.text(f"our {status}", status) for status in {500, *FAILURES.values()}},
+    )
 
 
 class Matrix:
-    """The tree, a client of it, and what it has logged."""
+    """The tree, a client of it, and what it has logged in this test."""
 
-    def __init__(self, client: Client, stages: dict[str, Stage], log: MemoryLog) -> None:
-        self.client = client
-        self.stages = stages
-        self._log = log
-        self._seen = 0
+    def __init__(self, tree: Tree, marks: Marks) -> None:
+        self.client = tree.client
+        self.marks = marks
+        self._tree = tree
 
-    def logged(self) -> list[str]:
-        """The lines since the last look, each from its request on to its size."""
-        lines = self._log.lines
-        new, self._seen = lines[self._seen :], len(lines)
-        return [line.split('"')[1] + line.split('"')[2].rstrip() for line in new]
+    def logged(self, path: str, count: int) -> list[str]:
+        """The lines of requests below `path` when there are so many, each from its request on to its size."""
 
+        def lines() -> list[str]:
+            parts = [line.split('"') for line in self.marks.notes]
+            return [part[1] + part[2].rstrip() for part in parts if part[1].split()[1].startswith(path)]
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    folder = tmp_path_factory.mktemp("matrix")
-    root = Resource()
-    stages: dict[str, Stage] = {}
-    log = MemoryLog()
-    with script_directory() as scripts, ExitStack() as until_closed:
-        for name, make in COLUMNS.items():
-            (folder / name).mkdir()
-            stage = stages[name] = Stage(scripts, folder / name, until_closed)
-            stage.prepare()
-            root.mount(name, SendfileFrom(make(stage), folder))
-        site = Site(
-            root,
-            encoders=[Gzip()],
-            sessions=Sessions(),
-            access_log=log,
-            headers={"X-Site": "ours"},
-            error_pages={
-                status: Response.text(f"our {status}", status) for status in {500, *FAILURES.values()}
-            },
-        )
-        with Client(site) as client:
-            yield Matrix(client, stages, log)
+        self.client.wait_until(lambda: len(lines()) >= count, f"{count} lines")
+        return lines()
+
+    def holds(self, name: str) -> bool:
+        """Has a process that serves the tree this file open?"""
+        return any(holds(pid, self._tree.stage.folder / name) for pid in self._tree.processes)
 
 
 @pytest.fixture
-def matrix(tree: Matrix) -> Iterator[Matrix]:
+def matrix(tree: Tree, marks: Marks) -> Iterator[Matrix]:
     tree.client.cookies.clear()
-    tree.logged()
-    yield tree
+    yield Matrix(tree, marks)
     tree.client.cookies.clear()
 
 
@@ -138,26 +154,26 @@ def test_every_cell_is_tested_or_has_a_reason() -> None:
 def test_all_share_one_visitor_session(matrix: Matrix, column: str) -> None:
     """SE-01, SE-09, AS-08: begun by a native resource, seen and changed here, and seen there again; encoded too."""
     client = matrix.client
-    count, name = client.get("/native/visit").text.split()
+    count, name = client.get("/native/visit", headers=ALONE).text.split()
     assert count == "1"
-    answer = client.get(f"/{column}/visit", headers={"Accept-Encoding": "gzip"})
+    answer = client.get(f"/{column}/visit", headers=ALONE | {"Accept-Encoding": "gzip"})
     assert {"Cookie", "Accept-Encoding"} <= set(answer.headers["Vary"].split(", "))
     seen = gzip.decompress(answer.body).decode().split()
     if column in PROGRAMS:
         assert seen == [name, "eva"]
         return
     assert seen == ["2", name]
-    assert client.get("/native/visit").text.split() == ["3", name]
+    assert client.get("/native/visit", headers=ALONE).text.split() == ["3", name]
 
 
 @cells("session")
 def test_nobody_sees_the_session_of_another(matrix: Matrix, column: str) -> None:
     """SE-01: a visitor without a cookie, or with an id that was never given out, has none yet."""
     client = matrix.client
-    name = client.get("/native/visit").text.split()[1]
+    name = client.get("/native/visit", headers=ALONE).text.split()[1]
     client.cookies.clear()
     for forged in ({}, {"Cookie": f"session={'x' * len(name)}"}):
-        seen = client.get(f"/{column}/visit", headers=forged).text.split()
+        seen = client.get(f"/{column}/visit", headers=ALONE | forged).text.split()
         if column in PROGRAMS:
             assert seen == ["None", "None"]
         else:
@@ -248,7 +264,7 @@ def test_every_answer_is_one_line(matrix: Matrix, column: str) -> None:
     client.get(f"/{column}/page?a=1")
     encoded = client.get(f"/{column}/page", headers={"Accept-Encoding": "gzip"})
     client.get(f"/{column}/fail")
-    assert matrix.logged() == [
+    assert matrix.logged(f"/{column}/", 3) == [
         f"GET /{column}/page?a=1 HTTP/1.1 200 {len(TEXT)}",
         f"GET /{column}/page HTTP/1.1 200 {len(encoded.body)}",
         f"GET /{column}/fail HTTP/1.1 {FAILURES.get(column, 500)} 7",
@@ -291,8 +307,7 @@ def test_a_client_that_leaves_is_noticed(
     """What made the answer is told or ended, nothing stays open, and the log has one line. EN-04: until then an
     encoded stream can be decoded as it comes."""
     caplog.set_level(logging.CRITICAL)
-    client, stage = matrix.client, matrix.stages[column]
-    stage.left.clear()
+    client = matrix.client
     decoder = zlib.decompressobj(31)
     with client.stream("GET", f"/{column}/stream", headers={"Accept-Encoding": coding}) as stream:
         assert stream.status == 200
@@ -303,11 +318,11 @@ def test_a_client_that_leaves_is_noticed(
         pid = int(first.split()[0])
         client.wait_until(lambda: not is_running(pid), "the end of the script")
     elif column in ON_DISK:
-        client.wait_until(lambda: not holds(stage.files / ON_DISK[column]), "the file to be closed")
+        client.wait_until(lambda: not matrix.holds(f"{column}/{ON_DISK[column]}"), "the file to be closed")
     else:
         assert first.startswith(TEXT[:100])
-        client.wait_until(stage.left.is_set, "the end of the stream")
-    client.settle()
-    [line] = matrix.logged()
+        client.wait_until(matrix.marks.left.is_set, "the end of the stream")
+    [line] = matrix.logged(f"/{column}/stream", 1)
     assert line.startswith(f"GET /{column}/stream HTTP/1.1 200 ")
     assert client.get(f"/{column}/page").body == TEXT
+    assert matrix.logged(f"/{column}/", 2)[:-1] == [line]

@@ -123,9 +123,9 @@ def places(request: pytest.FixtureRequest) -> Iterator[dict[Any, Place]]:
         LOOPS[0] if request.param in WORKERS else request.param, {"": Site(KINDS["native"]())}
     ) as behind:
         if request.param in WORKERS:
-            with gunicorn(request.param, Board({}), {"ws": behind[""]}) as port:
-                yield {key: Place(port, path_of(*key, "/ws")) for key in keys} | {
-                    ("plain", ""): Place(port, "/plain")
+            with gunicorn(request.param, Board({}), {"ws": behind[""]}) as host:
+                yield {key: Place(host.port, path_of(*key, "/ws")) for key in keys} | {
+                    ("plain", ""): Place(host.port, "/plain")
                 }
             return
         sites = {key: site_for(leaf_of(key[0], behind[""]), key[1]) for key in keys}

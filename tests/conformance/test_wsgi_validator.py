@@ -58,8 +58,8 @@ def warnings() -> Lines:
 def places(request: pytest.FixtureRequest, warnings: Lines) -> Iterator[dict[Any, Place]]:
     if request.param in WORKERS:
         keys = [(kind, depth) for kind in THREADS for depth in DEPTHS]
-        with gunicorn(request.param, Board({}, warnings)) as port:
-            yield {key: Place(port, path_of(*key, "/validator")) for key in keys}
+        with gunicorn(request.param, Board({}, warnings)) as host:
+            yield {key: Place(host.port, path_of(*key, "/validator")) for key in keys}
         return
     sites = {
         (kind, depth): site_for(WSGIResource(validated(), threads=threads), depth)
