@@ -395,16 +395,11 @@ class H1Channel(asyncio.Protocol):
 
     def _too_slow(self, now: float) -> bool:
         """Does the content as a whole stay below the least acceptable rate?"""
-        if (
-            self.exchange is None
-            or self.deadline == NEVER
-            or not self._reading
-            or self.parser.expects_continue
-        ):
+        if self.deadline == NEVER or not self._reading or self.parser.expects_continue:
             return False
         timeouts = self.group.host.timeouts
         took = now - self._body_since - timeouts.body
-        return took > 0 and self.exchange.request.body.received < took * timeouts.body_rate
+        return took > 0 and self.parser.received < took * timeouts.body_rate
 
     def _time_out(self) -> None:
         self.deadline = NEVER

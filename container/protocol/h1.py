@@ -50,6 +50,11 @@ class RequestParser:
         self.is_plain = False
         self.expects_continue = False
 
+    @property
+    def received(self) -> int:
+        """Bytes of the last request's content that have come."""
+        return self._body.received
+
     def receive(self, data: bytes) -> None:
         """Bytes have arrived. Raises ProtocolError when they break the framing of the last request."""
         if self.framing is None:

@@ -123,6 +123,19 @@ def test_content_must_not_trickle() -> None:
         assert connection.receive_all().responses[0].status == 408
 
 
+def test_content_that_nobody_reads_must_not_trickle_either() -> None:
+    """Of a request that has been answered: what is left of it comes within the time for content, or never."""
+    with Client(Leaf(hello)) as client:
+        connection = client.connect()
+        connection.send(post(100_000))
+        assert connection.receive().text == "hello"
+        for _ in range(int(TIMES.body) + 2):
+            if not connection.closed:
+                connection.send(b"x")
+            client.clock.advance(1)
+        assert connection.closed
+
+
 def test_content_that_keeps_up_the_rate_may_take_its_time() -> None:
     held = Held()
     with Client(held) as client:
