@@ -313,6 +313,27 @@ def test_a_renamed_file_is_opened_again(tmp_path: Path) -> None:
     assert "record 2" in server.read_text()
 
 
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_files_of_the_application_are_opened_again(tmp_path: Path, mode: str) -> None:
+    """LC-03: whatever they were opened for at first; nothing that is there is lost."""
+    path = tmp_path / "app.log"
+    handler = logging.FileHandler(path, mode)
+    logger = logging.getLogger("of.the.application")
+    logger.addHandler(handler)
+    try:
+        logger.error("record 1")
+        reopen_logs()
+        logger.error("record 2")
+        path.rename(tmp_path / "app.log.1")
+        reopen_logs()
+        logger.error("record 3")
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert (tmp_path / "app.log.1").read_text() == "record 1\nrecord 2\n"
+    assert path.read_text() == "record 3\n"
+
+
 def test_the_old_file_stays_when_there_can_be_no_new_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

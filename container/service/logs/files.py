@@ -106,11 +106,22 @@ def reopen_logs() -> None:
         except OSError as error:
             log.error("the log stays where it was: %s", error)
     for handler in _handlers():
-        handler.acquire()
         try:
-            handler.close()  # the next record opens it again
-        finally:
-            handler.release()
+            _reopen(handler)
+        except OSError as error:
+            log.error("a log of the application stays where it was: %s", error)
+
+
+def _reopen(handler: logging.FileHandler) -> None:
+    """Not by closing it: one that was to begin its file anew ("w") takes no records then."""
+    handler.acquire()
+    try:
+        if handler.stream is not None:  # else the next record opens it
+            stream = open(handler.baseFilename, "a", encoding=handler.encoding, errors=handler.errors)  # noqa: SIM115
+            if (old := handler.setStream(stream)) is not None:
+                old.close()
+    finally:
+        handler.release()
 
 
 def _handlers() -> list[logging.FileHandler]:
