@@ -194,7 +194,11 @@ class BaseExchange(Exchange):
             self._watchers.on_complete = None
             self._watchers.tell_readable()
         if not self.started:
-            self.respond(self.host.refuse(error))
+            host = self.host
+            try:
+                self.respond(host.refuse(error))
+            except Exception as second:  # noqa: BLE001  # hooks and encoders may be the application's code
+                host.failed(self, second)
 
     # Observers and hooks.
 

@@ -281,6 +281,23 @@ def test_content_that_broke_while_it_was_collected_is_answered() -> None:
         assert got == []
 
 
+def test_content_that_broke_is_answered_though_a_hook_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """The hook is told of an answer that nobody of the tree gives: what it raises has nobody else to go to."""
+
+    def fail(status: int, headers: object) -> None:
+        raise RuntimeError("a hook failed")
+
+    held = Held()
+    with Client(held) as client:
+        connection = client.connect()
+        connection.send(post(length=10) + b"abc")
+        held.last.before_head(fail)
+        collect(held)
+        client.clock.advance(40)
+        assert connection.receive_all().responses[0].status == 500
+    assert "a hook failed" in caplog.text
+
+
 def test_an_observer_may_give_up_a_request_whose_content_was_cut_short() -> None:
     held = Held()
     with Client(held) as client:
