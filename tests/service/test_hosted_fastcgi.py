@@ -123,6 +123,46 @@ def test_a_request_that_outlasts_the_end_is_cut(tmp_path: Path) -> None:
     assert stream.ended == 1
 
 
+def test_what_was_answered_before_the_end_leaves_before_it(tmp_path: Path) -> None:
+    """A web server that reads slowly gets the whole of an answer that its application has given already."""
+    seen: list[object] = []
+
+    def answer(request: object) -> Response:
+        seen.append(request)
+        return Response(b"x" * 50_000)
+
+    root = Resource()
+    root.mount("page", Leaf(answer))
+    ask = begin(1) + encode_variables({"REQUEST_METHOD": "GET", "REQUEST_URI": "/page"})
+    ask += encode_record(PARAMS) + encode_record(STDIN)
+
+    async def run() -> tuple[int, bytes]:
+        server = FastCGIServer(root, f"unix:{tmp_path / 's'}", grace=5)
+        server.privileged_start()
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s", limit=1)
+        asked = 0
+        unsent = 0
+        while not unsent:  # until the kernel keeps no more of what nobody reads
+            asked += 1
+            writer.write(ask)
+            while not (server.connections and len(seen) == asked):
+                await asyncio.sleep(0)
+            (connection,) = server.connections
+            while connection.task is not None:
+                await asyncio.sleep(0)
+            unsent = connection.transport.get_write_buffer_size()
+        stopping = asyncio.create_task(server.stop())
+        found = await asyncio.wait_for(reader.read(), 10)
+        await stopping
+        writer.close()
+        return asked, found
+
+    asked, found = asyncio.run(run())
+    kinds = [kind for kind, _, _ in Records().feed(found)]
+    assert kinds.count(fastcgi.END_REQUEST) == asked
+
+
 def begin(request_id: int, *, role: int = 1, keep: int = 1) -> bytes:
     return encode_record(BEGIN_REQUEST, struct.pack(">HB5x", role, keep), request_id)
 

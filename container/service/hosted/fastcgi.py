@@ -7,6 +7,7 @@ servers open as many as they need. Not here: records (protocol/fastcgi_server.py
 import asyncio
 import logging
 import socket
+from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
@@ -72,9 +73,11 @@ class FastCGIServer(Service):
             endpoint.release(sock)
         for server in self._servers:
             server.close()
-        busy = [each.task for each in self.connections if each.task is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=self._grace)
+        for connection in [*self.connections]:
+            connection.finish()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._grace):
+                await asyncio.gather(*(connection.lost.wait() for connection in self.connections))
         for connection in [*self.connections]:
             connection.transport.abort()
         await asyncio.sleep(0)  # transports close in the next turn
@@ -94,6 +97,7 @@ class _Connection(asyncio.Protocol):
         self._id = 0
         self._keep = self._is_over = False
         self._params = b""
+        self.lost = asyncio.Event()
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -103,9 +107,16 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.connections.discard(self)
+        self.lost.set()
         self.writable.set()
         if self._asked is not None:
             self._asked.leave()
+
+    def finish(self) -> None:
+        """The server ends: close when all that was asked has been answered, and has left."""
+        self._keep = False
+        if self.task is None and not self._is_over:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self.writable.clear()
