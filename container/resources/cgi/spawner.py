@@ -99,7 +99,8 @@ class Spawner:
                     str(theirs.fileno()),
                     marshal.dumps(setting).hex(),
                 ],
-                env=dict(around.environment),
+                # Functions are looked up once for all copies, not by each at its first call.
+                env={"LD_BIND_NOW": "1"} | dict(around.environment),
                 # Its streams are those of warm scripts later on, so they shall look alike: no files.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
