@@ -14,7 +14,7 @@ from container.client.errors import UpstreamError
 from container.client.pool import ClientTimeouts, Pool
 from container.client.question import Reply, ask
 from container.message.errors import HTTPError
-from container.message.fields import TOKEN, Pair
+from container.message.fields import TOKEN, Pair, list_tokens
 from container.message.gateway import (
     ANEW,
     RawField,
@@ -163,12 +163,18 @@ class ForwardAuth(Wrapper):
             log.warning("%s: expected one user, got %d from %s", request, len(names), self.url)
             raise _declined(502)
         own = [field for field in request.raw_headers if field[0].replace(b"_", b"-") not in self._told]
-        request.set_fields((*own, *told))
+        request.set_fields((*[self._kept(field) for field in own], *told))
         if names:
             request.set_user(_text(names[0]), "Forward")
         cookies = [value.decode("latin-1") for value in reply.head.values(b"set-cookie")]
         if cookies:
             request.exchange.before_head(lambda status, headers: _add_cookies(headers, cookies))
+
+    def _kept(self, field: RawField) -> RawField:
+        """The client's own field. It cannot have a proxy behind this one leave out what was told of it."""
+        if field[0] != b"connection":
+            return field
+        return b"connection", b", ".join(each for each in list_tokens([field[1]]) if each not in self._told)
 
     async def stop(self) -> None:
         await self._pool.close()

@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from container.message.response import Response
 from container.resources.asgi import ASGIResource
 from container.resources.auth import ForwardAuth
+from container.resources.proxy import ReverseProxy
 from container.resources.websocket import WebSocketResource
 from container.resources.wsgi import WSGIResource
 from container.service.server import serving
@@ -134,6 +135,29 @@ def test_who_is_let_in_is_who_the_server_says(status: int) -> None:
     assert values(content, "x-other") == ["kept"]
     assert b"root" not in content
     assert b"admin" not in content
+
+
+def test_a_client_cannot_have_a_proxy_leave_out_who_it_is() -> None:
+    """AU-04: by calling that a field of its connection."""
+
+    async def run() -> Answer:
+        async with (
+            serve(verdict(("Remote-User", "mary"), ("Remote-Groups", "guests"))) as other,
+            serve(Leaf(seen)) as upstream,
+            guarded(
+                f"http://127.0.0.1:{other.port}", ReverseProxy(f"http://127.0.0.1:{upstream.port}")
+            ) as server,
+        ):
+            return await fetch(
+                server.port, request("/in", "Connection: Remote-Groups, Remote-User, X-A", "X-A: 1")
+            )
+
+    content = asyncio.run(run())[2]
+    assert [values(content, name) for name in ("remote-user", "remote-groups", "x-a")] == [
+        ["mary"],
+        ["guests"],
+        [],
+    ]
 
 
 def test_names_of_fields_are_the_operators_choice() -> None:
