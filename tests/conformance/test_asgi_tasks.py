@@ -2,8 +2,9 @@
 
 import asyncio
 import contextvars
+import gc
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -17,58 +18,71 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from container.resources.asgi import ASGIResource
-from container.testing import Client
-from tests.leaf import GET, request
+from container.tree.resource import Resource
+from tests.conformance.conftest import Tree
+from tests.conformance.leaves import Marks, Stage
+from tests.leaf import request
 
 current: contextvars.ContextVar[str] = contextvars.ContextVar("current", default="none")
 
 
-def test_a_background_task_runs_after_the_answer_whoever_left() -> None:
-    order: list[str] = []
-    go = asyncio.Event()
+def make_tree(stage: Stage) -> Resource:
+    root = Resource()
+    for name, make in APPLICATIONS.items():
+        root.mount(name, ASGIResource(make(stage)))
+    return root
 
-    async def later() -> None:
-        await go.wait()
-        order.append("background")
 
+def background(stage: Stage) -> Any:
     async def page(request: Request) -> Response:
-        order.append("page")
+        marks = stage.take()
+
+        async def later() -> None:
+            await asyncio.to_thread(marks.await_go)
+            marks.note("background")
+
+        marks.note("page")
         return PlainTextResponse("ok", background=BackgroundTask(later))
 
-    with Client(ASGIResource(Starlette(routes=[Route("/", page)]))) as client:
-        connection = client.connect()
-        connection.send(GET)
-        assert connection.receive().text == "ok"
-        connection.leave()
-        go.set()
-        client.wait_until(lambda: order == ["page", "background"])
+    return Starlette(routes=[Route("/", page)])
 
 
-def test_fastapi_s_background_tasks_and_dependencies_with_an_end() -> None:
-    order: list[str] = []
+def test_a_background_task_runs_after_the_answer_whoever_left(tree: Tree, marks: Marks) -> None:
+    connection = tree.client.connect()
+    connection.send(request("/background/"))
+    assert connection.receive().text == "ok"
+    connection.leave()
+    marks.go.set()
+    tree.client.wait_until(lambda: marks.notes == ["page", "background"])
+
+
+def dependency(stage: Stage) -> Any:
     app = FastAPI()
 
     async def resource() -> AsyncIterator[str]:
-        order.append("open")
+        stage.take().note("open")
         yield "resource"
-        order.append("close")
+        stage.take().note("close")
 
     @app.get("/")
     async def page(tasks: BackgroundTasks, given: str = Depends(resource)) -> str:
-        tasks.add_task(order.append, "background")
+        tasks.add_task(stage.take().note, "background")
         return given
 
-    with Client(ASGIResource(app)) as client:
-        assert client.get("/").json() == "resource"
-        client.wait_until(lambda: sorted(order) == ["background", "close", "open"])
+    return app
 
 
-@pytest.mark.parametrize("kind", ["asyncio.timeout", "anyio.move_on_after", "anyio.fail_after", "task group"])
-def test_scopes_of_cancellation_work(kind: str) -> None:
-    async def never(*_: Any) -> None:
+def test_fastapi_s_background_tasks_and_dependencies_with_an_end(tree: Tree, marks: Marks) -> None:
+    assert tree.client.get("/dependency/").json() == "resource"
+    tree.client.wait_until(lambda: sorted(marks.notes) == ["background", "close", "open"])
+
+
+def scopes(stage: Stage) -> Any:
+    async def never() -> None:
         await asyncio.Event().wait()
 
     async def page(request: Request) -> Response:
+        kind = request.path_params["kind"]
         if kind == "asyncio.timeout":
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
@@ -87,23 +101,30 @@ def test_scopes_of_cancellation_work(kind: str) -> None:
                 group.cancel_scope.cancel()
         return PlainTextResponse("in time")
 
-    with Client(ASGIResource(Starlette(routes=[Route("/", page)]))) as client:
-        assert [client.get("/").text for _ in range(3)] == ["in time"] * 3
+    return Starlette(routes=[Route("/{kind}", page)])
 
 
-def test_every_request_has_a_context_of_its_own() -> None:
+@pytest.mark.parametrize("kind", ["asyncio.timeout", "anyio.move_on_after", "anyio.fail_after", "task group"])
+def test_scopes_of_cancellation_work(tree: Tree, kind: str) -> None:
+    assert [tree.client.get(f"/scopes/{kind}").text for _ in range(3)] == ["in time"] * 3
+
+
+def context(stage: Stage) -> Any:
     async def page(request: Request) -> Response:
         before = current.get()
-        current.set(request.url.path)
+        current.set(request.path_params["name"])
         await asyncio.sleep(0)
         return PlainTextResponse(f"{before} {current.get()}")
 
-    with Client(ASGIResource(Starlette(routes=[Route("/{name}", page)]))) as client:
-        raw = client.send_raw(b"".join(request(f"/{name}") for name in "abc"))
-    assert [answer.text for answer in raw.responses] == ["none /a", "none /b", "none /c"]
+    return Starlette(routes=[Route("/{name}", page)])
 
 
-def test_a_context_is_seen_by_code_that_runs_in_threads() -> None:
+def test_every_request_has_a_context_of_its_own(tree: Tree) -> None:
+    raw = tree.client.send_raw(b"".join(request(f"/context/{name}") for name in "abc"))
+    assert [answer.text for answer in raw.responses] == ["none a", "none b", "none c"]
+
+
+def in_threads(stage: Stage) -> Any:
     def blocking(request: Request) -> Response:  # Starlette runs it in a thread
         return PlainTextResponse(current.get())
 
@@ -113,42 +134,66 @@ def test_a_context_is_seen_by_code_that_runs_in_threads() -> None:
             answer: Response = await call_next(request)
             return answer
 
-    app = Starlette(routes=[Route("/", blocking)], middleware=[Middleware(Setting)])
-    with Client(ASGIResource(app)) as client:
-        connection = client.connect()
-        connection.send(GET)
-        client.wait_until(lambda: connection.data)
-        assert connection.receive().text == "from the middleware"
+    return Starlette(routes=[Route("/", blocking)], middleware=[Middleware(Setting)])
 
 
-@pytest.mark.parametrize("with_middleware", [False, True])
-def test_a_stream_of_a_framework_ends_when_its_client_leaves(with_middleware: bool) -> None:
-    """CH-19: its task ends, and with it what it holds (Starlette's middleware leaves that to the collector)."""
-    ended: list[bool] = []
+def test_a_context_is_seen_by_code_that_runs_in_threads(tree: Tree) -> None:
+    assert tree.client.get("/threads/").text == "from the middleware"
 
+
+def stream(stage: Stage, *middleware: Middleware) -> Any:
     async def page(request: Request) -> Response:
+        marks = stage.take()
+
         async def numbers() -> AsyncIterator[bytes]:
             try:
                 while True:
                     yield b"1"
                     await asyncio.sleep(0)
             finally:
-                ended.append(True)
+                marks.note("ended")
 
         return StreamingResponse(numbers())
 
+    app = Starlette(routes=[Route("/", page)], middleware=middleware)
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        marks = stage.take()
+        try:
+            await app(scope, receive, send)
+        finally:
+            if scope["type"] == "http":
+                marks.note("over")
+                asyncio.get_running_loop().call_soon(gc.collect)
+
+    return watched
+
+
+def stream_through_middleware(stage: Stage) -> Any:
     class Passing(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: Any) -> Response:
             answer: Response = await call_next(request)
             return answer
 
-    middleware = [Middleware(Passing)] if with_middleware else []
-    app = Starlette(routes=[Route("/", page)], middleware=middleware)
-    resource = ASGIResource(app)
-    with Client(resource) as client:
-        connection = client.connect()
-        connection.send(GET)
-        client.wait_until(lambda: b"1\r\n1" in connection.data)
-        connection.transport.reset()
-        client.wait_until(lambda: not resource._calls)
-    assert ended == [True]
+    return stream(stage, Middleware(Passing))
+
+
+@pytest.mark.parametrize("name", ["stream", "middleware"])
+def test_a_stream_of_a_framework_ends_when_its_client_leaves(tree: Tree, marks: Marks, name: str) -> None:
+    """CH-19: its task ends, and with it what it holds (Starlette's middleware leaves that to the collector)."""
+    connection = tree.client.connect()
+    connection.send(request(f"/{name}/"))
+    tree.client.wait_until(lambda: b"1\r\n1" in connection.data)
+    connection.transport.reset()
+    tree.client.wait_until(lambda: sorted(marks.notes) == ["ended", "over"])
+
+
+APPLICATIONS: Final = {
+    "background": background,
+    "dependency": dependency,
+    "scopes": scopes,
+    "context": context,
+    "threads": in_threads,
+    "stream": stream,
+    "middleware": stream_through_middleware,
+}
