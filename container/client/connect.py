@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from container.client.address import Address
 from container.client.errors import UpstreamError
+
+# How often a server is knocked at whose queue is full.
+_KNOCK_S: Final = 0.02
 
 # Whether a connection to an IP address may be made.
 Permit: TypeAlias = Callable[[str], bool]
@@ -22,7 +25,7 @@ async def open_connection(
     """
     loop = asyncio.get_running_loop()
     if address.path is not None:
-        await loop.create_unix_connection(protocol, address.path)
+        await loop.create_unix_connection(protocol, sock=await _reach(address.path))
         return
     server_hostname = address.host if address.tls is not None else None
     if permit is None:
@@ -43,3 +46,21 @@ async def open_connection(
         except OSError:
             if host == hosts[-1]:
                 raise
+
+
+async def _reach(path: str) -> socket.socket:
+    """A connected UNIX socket. Where the queue of the server is full the system says so instead of waiting, as it
+    does by TCP."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:
+                await asyncio.sleep(_KNOCK_S)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from container.client.pool import ClientTimeouts, Pool
 from tests.upstreams import Scripted, saying
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from container.client.connection import ClientConnection
     from container.message.body import Trailers
     from container.protocol.response_head import ResponseHead
@@ -171,6 +174,28 @@ def test_nobody_is_given_up_before_the_time() -> None:
             with pytest.raises(UpstreamError, match="no answer within 60 s"):
                 await asking.over
             await pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
+    """PX-01: as that of TCP is."""
+
+    async def run() -> None:
+        upstream = keeping()
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        pool = Pool(Address("http", "localhost", 80, path=str(tmp_path / "s")))
+        asked = [Asking() for _ in range(8)]
+        for each in asked:
+            pool.request(each)
+        while pool.connections == 0:
+            await asyncio.sleep(0)
+        async with await asyncio.start_unix_server(upstream, sock=listener), asyncio.timeout(5):
+            await asyncio.gather(*(each.over for each in asked))
+            await pool.close()
+            await upstream.ended.wait()
 
     asyncio.run(run())
 
