@@ -1,7 +1,7 @@
 """The trees that gunicorn's workers serve to these suites; one site each, so each thing has a path of its own.
 
 `CONFORMANCE_BOARD` is the port of the test's `Board`, `CONFORMANCE_BEHIND` those of servers for proxies to ask, by
-name; `CONFORMANCE_SUITE` the module of a suite that brings its own tree, `CONFORMANCE_FOLDER` where its files are.
+name; `CONFORMANCE_SUITE` the module of a suite that brings its own tree, `CONFORMANCE_FOLDER` where files are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container.resources.data import Data
+from container.resources.static import Files
 from container.resources.wsgi import WSGIResource
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -82,6 +83,13 @@ def suite() -> Resource:
     tree = make(RemoteStage(remote, "", Path(os.environ["CONFORMANCE_FOLDER"])))
     remote.ask("ready")
     return tree
+
+
+def files() -> Site:
+    """The files of CONFORMANCE_FOLDER, as `container --path` serves them."""
+    site = Site(Files(Path(os.environ["CONFORMANCE_FOLDER"]), listing=False))
+    board().ask("ready")
+    return site
 
 
 def impatient() -> Site:

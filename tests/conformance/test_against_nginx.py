@@ -1,7 +1,7 @@
 """The same tree served by nginx and by container: the same answers to some hundred requests (ST-01 to ST-11).
 
-What differs on purpose is in DIFFERENCES with its reason, and nothing else may. The two run as processes of
-their own on ports of the loopback.
+What differs on purpose is in DIFFERENCES with its reason, and nothing else may. All run as processes of their own on
+ports of the loopback: nginx, `container`, and gunicorn with our workers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.conformance.board import Board
+from tests.conformance.conftest import WORKERS, gunicorn
 from tests.system.ports import await_port, free_port
 
 if TYPE_CHECKING:
@@ -191,27 +193,44 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ports(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
-    """Both servers, by name."""
-    folder = tmp_path_factory.mktemp("nginx")
-    found = {"nginx": free_port(), "container": free_port()}
+def nginx(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Seen]]:
+    """What nginx answers."""
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=found["nginx"], tree=tree))
-    commands = {
-        "nginx": [str(NGINX), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")],
-        "container": [
-            *(sys.executable, "-m", "container", "--path", str(tree), "--no-listing", "--no-access-log"),
-            *("--listen", f"tcp:{found['container']}:interface=127.0.0.1"),
-        ],
-    }
-    with ExitStack() as stack:
-        for name, command in commands.items():
-            with (folder / f"{name}.out").open("wb") as output:
-                process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-            stack.callback(process.wait, 10)
-            stack.callback(process.terminate)
-            await_port(found[name], process)
-        yield found
+    config.write_text(CONFIG.format(folder=folder, port=port, tree=tree))
+    with running([str(NGINX), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")], port):
+        yield answers_of(port)
+
+
+@pytest.fixture(
+    scope="module", params=["container", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
+)
+def ours(tree: Path, request: pytest.FixtureRequest) -> Iterator[dict[Case, Seen]]:
+    """What we answer."""
+    if request.param in WORKERS:
+        with gunicorn(request.param, Board({}), application="files()", CONFORMANCE_FOLDER=str(tree)) as host:
+            yield answers_of(host.port)
+        return
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "container", "--path", str(tree), "--no-listing", "--no-access-log"),
+        *("--listen", f"tcp:{port}:interface=127.0.0.1"),
+    ]
+    with running(command, port):
+        yield answers_of(port)
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
+    try:
+        await_port(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def fetch(port: int, case: Case, etags: dict[str, str]) -> Seen:
@@ -272,19 +291,13 @@ def etag_of(port: int, target: str, *, gzipped: bool) -> str:
         connection.close()
 
 
-@pytest.fixture(scope="module")
-def answers(ports: dict[str, int]) -> dict[str, dict[Case, Seen]]:
-    found: dict[str, dict[Case, Seen]] = {}
-    for name, port in ports.items():
-        plain = {
-            target: etag_of(port, target, gzipped=False) for target in ("/a.txt", "/large.bin", "/a.css")
-        }
-        coded = plain | {"/a.css": etag_of(port, "/a.css", gzipped=True)}
-        found[name] = {
-            case: fetch(port, case, coded if ("Accept-Encoding", "gzip") in case.fields else plain)
-            for case in cases()
-        }
-    return found
+def answers_of(port: int) -> dict[Case, Seen]:
+    plain = {target: etag_of(port, target, gzipped=False) for target in ("/a.txt", "/large.bin", "/a.css")}
+    coded = plain | {"/a.css": etag_of(port, "/a.css", gzipped=True)}
+    return {
+        case: fetch(port, case, coded if ("Accept-Encoding", "gzip") in case.fields else plain)
+        for case in cases()
+    }
 
 
 class Difference(NamedTuple):
@@ -392,16 +405,15 @@ def test_there_is_enough_to_compare() -> None:
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
-def test_the_answer_is_that_of_nginx(case: Case, answers: dict[str, dict[Case, Seen]]) -> None:
+def test_the_answer_is_that_of_nginx(case: Case, ours: dict[Case, Seen], nginx: dict[Case, Seen]) -> None:
     """ST-01 to ST-13, ST-15, RQ-10: status, fields and content, but for what is in the table."""
-    ours, theirs = answers["container"][case], answers["nginx"][case]
     expected = [each for each in DIFFERENCES.values() if each.requests(case)]
     if not expected:
-        assert ours == theirs
+        assert ours[case] == nginx[case]
     else:
         (difference,) = expected
-        assert (ours.status, theirs.status) == difference[:2]
-        assert ours != theirs
+        assert (ours[case].status, nginx[case].status) == difference[:2]
+        assert ours[case] != nginx[case]
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
