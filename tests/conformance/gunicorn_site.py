@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from container.message.exchange import Exchange
+    from container.message.request import Request
+    from container.message.response import Response
+    from container.resources.proxy.reverse import ReverseProxy
     from tests.conformance.leaves import Stage
 
 
@@ -88,6 +91,35 @@ def suite() -> Resource:
 def files() -> Site:
     """The files of CONFORMANCE_FOLDER, as `container --path` serves them."""
     site = Site(Files(Path(os.environ["CONFORMANCE_FOLDER"]), listing=False))
+    board().ask("ready")
+    return site
+
+
+class Front(Resource):
+    """A proxy before the server at the port that the file says."""
+
+    is_leaf = True
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+        self._proxies: dict[int, ReverseProxy] = {}
+
+    async def render(self, request: Request) -> Exchange | Response:
+        port = int(self._file.read_text())
+        if port not in self._proxies:
+            self._proxies[port] = proxy_to(port)
+            await self._proxies[port].start()
+        return self._proxies[port].render(request)
+
+    async def stop(self) -> None:
+        for proxy in self._proxies.values():
+            await proxy.stop()
+
+
+def proxy() -> Site:
+    """Passes on to whoever is told in a file of CONFORMANCE_FOLDER."""
+    site = Site(Front(Path(os.environ["CONFORMANCE_FOLDER"]) / "back"))
     board().ask("ready")
     return site
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,8 @@ import pytest
 
 from container.message.response import Response
 from container.resources.proxy import ReverseProxy
+from tests.conformance.board import Board
+from tests.conformance.conftest import WORKERS, gunicorn
 from tests.conformance.hosts import Leaf as HostedLeaf
 from tests.conformance.hosts import start
 from tests.leaf import Leaf
@@ -25,7 +28,7 @@ from tests.system.front_servers import front_server, program
 from tests.upstreams import PATIENCE_S, Scripted, serve, talking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from container.message.request import Request
@@ -35,6 +38,8 @@ HIDDEN = b"GET /native/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKS = b"5\r\nabcde\r\n0\r\n\r\n"
 
 Seen = list[tuple[str, bytes]]
+# The proxy before the server at a port: its own port.
+Front = Callable[[int], AbstractAsyncContextManager[int]]
 
 # Fields of a POST, what follows them, and the content that is meant; None: it has to be refused.
 CASES: dict[str, tuple[bytes, bytes, bytes | None]] = {
@@ -118,9 +123,34 @@ def spelt(name: str) -> bytes:
     return b"POST /native/echo HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (fields, rest)
 
 
-async def through_proxy(port: int, data: bytes) -> bytes:
+@asynccontextmanager
+async def in_this_process(back: int) -> AsyncIterator[int]:
+    async with serve(ReverseProxy(f"http://127.0.0.1:{back}")) as server:
+        yield server.port
+
+
+@pytest.fixture(
+    scope="module", params=["here", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
+)
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The proxy, in this process and in gunicorn's workers."""
+    if request.param not in WORKERS:
+        yield in_this_process
+        return
+    folder = tmp_path_factory.mktemp("front")
+    with gunicorn(request.param, Board({}), application="proxy()", CONFORMANCE_FOLDER=str(folder)) as host:
+
+        @asynccontextmanager
+        async def in_workers(back: int) -> AsyncIterator[int]:
+            (folder / "back").write_text(str(back))
+            yield host.port
+
+        yield in_workers
+
+
+async def through_proxy(front: Front, back: int, data: bytes) -> bytes:
     """What comes back when `data` and one good request are sent to the proxy in one go."""
-    async with serve(ReverseProxy(f"http://127.0.0.1:{port}")) as server, talking(server.port) as peer:
+    async with front(back) as port, talking(port) as peer:
         peer.send(data + LAST)
         return await peer.rest()
 
@@ -230,26 +260,26 @@ HERE: Final = {"merciless": lambda: scripted(merciless), "h11": lambda: scripted
 
 @pytest.mark.parametrize("back", HERE)
 @pytest.mark.parametrize("name", CASES)
-def test_a_back_sees_what_the_proxy_has_read(name: str, back: str) -> None:
+def test_a_back_sees_what_the_proxy_has_read(name: str, back: str, front: Front) -> None:
     """PX-01."""
 
     async def run() -> None:
         async with HERE[back]() as (port, recorder):
-            check(recorder.seen, await through_proxy(port, spelt(name)), CASES[name][2])
+            check(recorder.seen, await through_proxy(front, port, spelt(name)), CASES[name][2])
 
     asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
 
 @pytest.mark.parametrize("back", HERE)
 @pytest.mark.parametrize("method", METHODS)
-def test_content_of_every_method_ends_where_it_is_said_to(method: str, back: str) -> None:
+def test_content_of_every_method_ends_where_it_is_said_to(method: str, back: str, front: Front) -> None:
     """PX-01."""
 
     async def run() -> None:
         for name in ("hidden in a length", "hidden in a chunk"):
             data = spelt(name).replace(b"POST", method.encode(), 1)
             async with HERE[back]() as (port, recorder):
-                check(recorder.seen, await through_proxy(port, data), HIDDEN, method)
+                check(recorder.seen, await through_proxy(front, port, data), HIDDEN, method)
 
     asyncio.run(asyncio.wait_for(run(), PATIENCE_S))
 
@@ -268,7 +298,7 @@ def wrong_of(results: dict[str, tuple[Seen, bytes]]) -> dict[str, AssertionError
 
 
 @pytest.mark.parametrize("host", ["gunicorn", "waitress", "uvicorn", "granian"])
-def test_servers_of_others_see_what_the_proxy_has_read(host: str) -> None:
+def test_servers_of_others_see_what_the_proxy_has_read(host: str, front: Front) -> None:
     """PX-01: the parsers of gunicorn, waitress, httptools under uvicorn, hyper under granian."""
     running = start(host)
     results = {}
@@ -276,7 +306,7 @@ def test_servers_of_others_see_what_the_proxy_has_read(host: str) -> None:
         for name in CASES:
             leaf = HostedLeaf(running, "native")
             leaf.reset()
-            answer = asyncio.run(through_proxy(running.port, spelt(name)))
+            answer = asyncio.run(through_proxy(front, running.port, spelt(name)))
             contents = [*leaf.marks.uploads, b""]
             results[name] = (list(zip(leaf.marks.calls, contents, strict=False)), answer)
     finally:
@@ -293,7 +323,7 @@ NGINX: Final = """
 
 
 @pytest.mark.skipif(program("nginx") is None, reason="needs the Debian package nginx")
-def test_nginx_sees_what_the_proxy_has_read(tmp_path: Path) -> None:
+def test_nginx_sees_what_the_proxy_has_read(tmp_path: Path, front: Front) -> None:
     """PX-01: nginx passes on what it saw."""
 
     async def run() -> dict[str, tuple[Seen, bytes]]:
@@ -302,7 +332,7 @@ def test_nginx_sees_what_the_proxy_has_read(tmp_path: Path) -> None:
             sites = partial(NGINX.format, behind=behind)
             with front_server("nginx", tmp_path / "nginx", lambda port: sites(port=port)) as port:
                 for name in CASES:
-                    answer = await through_proxy(port, spelt(name))
+                    answer = await through_proxy(front, port, spelt(name))
                     results[name] = recorder.seen, answer
                     recorder.seen = []
         return results
