@@ -127,7 +127,7 @@ class Table(Text):
         return pairs
 
     def load(self, value: object, name: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise mismatch(self.toml, name, value)
         return {key: self._value.load(each, f"{name}.{key}") for key, each in value.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from container.channel.endpoints import UnixEndpoint
+from container.channel.endpoints import UnixEndpoint, plain_endpoint
 from container.config.blame import blaming
 from container.config.gateways import behind_proxies
 from container.config.importer import ImportProblem
@@ -62,7 +62,7 @@ def bind_sites(
             accept = settings.request_id == "accept"
             site.root = RequestIds(site.root, accept=accept, send=settings.send_request_id)
         places = [place for each in application.bindings if each.site is site for place in each.endpoints]
-        unix = any(isinstance(place, UnixEndpoint) for place in places)
+        unix = any(isinstance(plain_endpoint(place), UnixEndpoint) for place in places)
         site.root = behind_proxies(site.root, settings.trusted_proxies, unix=unix)
     return list(sites.values())
 

@@ -222,7 +222,7 @@ class Duration(Text):
     def spell(self, value: float | None) -> Any:
         if value is None:
             return self.none
-        return int(value) if value == int(value) else value
+        return int(value) if float(value).is_integer() else value
 
     def schema(self) -> Schema:
         words = "|off" if self._off else ""

@@ -56,6 +56,7 @@ OTHERWISE = [
     ("RateLimit(RateLimit(page.page, 5), 100, per=60)", "RateLimit"),
     ("AddHeaders(page.page, [('X-A', '1'), ('X-A', '2')])", "AddHeaders"),
     ("WSGIResource(hello.application, queue_limit=0)", "WSGIResource"),
+    ("WSGIResource(hello.application, request_timeout=float('inf'))", "WSGIResource"),
     ("Files('public', not_found=Response('no'))", "Files"),
     ("Files('public', processors={'.x': lambda path, files: page.page})", "Files"),
     ("Files('public', processors={'.cgi': CGIProcessor()})", "Files"),
@@ -124,6 +125,8 @@ def test_what_runs_scripts_among_files_is_told(place: Path) -> None:
     assert {*lines} <= {*text.splitlines()}
     (place / "again.toml").write_text(text)
     assert printed("-c", "again.toml") == text
+    (place / "again.toml").write_text(text := printed(*arguments, "--mount=/cgi-bin=cgi:cgi-bin"))
+    assert printed("-c", "again.toml") == text
     assert "cgi-timeout" not in printed("--path=public", "--cgi-timeout=10")
 
 
@@ -133,6 +136,7 @@ def test_what_runs_scripts_among_files_is_told(place: Path) -> None:
         (["--host=db", "--port=81"], ['host = "db"', "port = 81"]),
         (["--host=db", "--backlog=9"], ['host = "db"', "port = 8080", "backlog = 9"]),
         (["--host=db", "-b", "tcp:81"], ['host = "db"', "port = 8080", 'listen = ["tcp:81"]']),
+        (["--uds=s", "--proxy-protocol"], ['listen = ["haproxy:unix:s"]']),
         (["--host=::1"], ['listen = ["[::1]:8080"]']),
         (["-b", "tcp6:81"], ['listen = ["[::]:81"]']),
         (["-b", "tcp6:81:interface=localhost"], ['listen = ["tcp6:81:interface=localhost"]']),

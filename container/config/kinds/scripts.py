@@ -75,8 +75,13 @@ def _path(resource: Any) -> str:
 
 def _told(name: str, resource: Any) -> Any:
     value = resource.gateway.made_with[name]
+    if not isinstance(value, dict):
+        return value
     # What is passed on from the environment is not said.
-    return {key: each for key, each in value.items() if key not in PASSED} if name == "environment" else value
+    passed = {key: os.environ.get(key) for key in PASSED} if name == "environment" else {}
+    return {
+        key: value[key] for key in sorted(value, key=str) if key not in passed or passed[key] != value[key]
+    }
 
 
 CGI: Final = Kind(
