@@ -50,6 +50,10 @@ ConnectionT_contra = TypeVar("ConnectionT_contra", bound=PooledConnection, contr
 class Asker(Protocol[ConnectionT_contra]):
     """Who wants a connection. None of these may raise."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """May the same be asked again when a kept connection turns out to have ended?"""
+
     def connected(self, connection: ConnectionT_contra) -> None:
         """A connection is yours: send the request."""
 
@@ -65,12 +69,13 @@ class ConnectionPool(Generic[ConnectionT]):
 
     `max_connections`: open at one time; requests beyond that wait, at most `max_waiting` of them. `max_idle`: kept.
     `permit`: asked of every address the name of the server leads to; see `connect.py`. `now`: when it was swept last,
-    at most `sweep_s` seconds ago.
+    at most `sweep_s` seconds ago. `settle_s`: how long a kept connection is watched before it is given to somebody
+    who must not ask again, for servers that end some without a word.
     """
 
     __slots__ = (
-        "_connecting", "_idle", "_loop", "_max_idle", "_open", "_permit", "_tasks", "_timer", "_waiting",
-        "address", "max_connections", "max_waiting", "now", "sweep_s", "timeouts",
+        "_connecting", "_idle", "_is_closed", "_loop", "_max_idle", "_open", "_permit", "_tasks", "_timer", "_waiting",
+        "address", "max_connections", "max_waiting", "now", "settle_s", "sweep_s", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +92,7 @@ class ConnectionPool(Generic[ConnectionT]):
         self.timeouts = timeouts or ClientTimeouts()
         self.max_connections = max_connections
         self.max_waiting = max_waiting
-        self.now = 0.0
+        self.now = self.settle_s = 0.0
         self._max_idle = max_idle
         self._permit = permit
         self._idle: list[ConnectionT] = []
@@ -98,6 +103,7 @@ class ConnectionPool(Generic[ConnectionT]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
         limits = self.timeouts
         shortest = min(limits.connect, limits.queue, limits.answer, limits.read, limits.idle)
         self.sweep_s = min(_SWEEP_MAX_S, shortest / 4)
@@ -124,7 +130,10 @@ class ConnectionPool(Generic[ConnectionT]):
             connection = idle.pop()
             if not connection.transport.is_closing():
                 connection.is_reused = True
-                receiver.connected(connection)
+                if self.settle_s and not receiver.may_repeat:
+                    self._give_soon(receiver, connection)
+                else:
+                    receiver.connected(connection)
                 return
         if self._timer is None:
             self._start()
@@ -148,8 +157,7 @@ class ConnectionPool(Generic[ConnectionT]):
             receiver = self._next()
             if not receiver.is_gone():
                 connection.is_reused = True
-                # Not from inside of the answer to another.
-                self._running().call_soon(self._give, receiver, connection)
+                self._give_soon(receiver, connection)  # not from inside of the answer to another
                 return
         if len(self._idle) < self._max_idle and self._timer is not None:
             connection.rest()
@@ -157,8 +165,18 @@ class ConnectionPool(Generic[ConnectionT]):
         else:
             connection.transport.close()
 
+    def _give_soon(self, receiver: Asker[ConnectionT], connection: ConnectionT) -> None:
+        if self.settle_s and not receiver.may_repeat:
+            self._running().call_later(self.settle_s, self._give, receiver, connection)
+        else:
+            self._running().call_soon(self._give, receiver, connection)
+
     def _give(self, receiver: Asker[ConnectionT], connection: ConnectionT) -> None:
-        if connection.transport.is_closing():
+        if self._is_closed:
+            receiver.broke(_stopping())
+        elif connection.transport.is_closing():
+            if self._timer is None:
+                self._start()
             self._queue(receiver)
             self._refill()
         elif receiver.is_gone():
@@ -242,6 +260,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     def _start(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
+        self._is_closed = False
         self.now = loop.time()
         self._timer = loop.call_later(self.sweep_s, self._sweep)
 
@@ -264,6 +283,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     async def close(self) -> None:
         """Cut every connection and wait until nothing is left."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -271,12 +291,16 @@ class ConnectionPool(Generic[ConnectionT]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._waiting:
-            self._next().broke(UpstreamError(503, "the server is stopping", was_sent=False, blames=False))
+            self._next().broke(_stopping())
         self._idle.clear()
         for connection in list(self._open):
             connection.transport.abort()
         await asyncio.sleep(0)  # transports close in the next turn, those that were forgotten just now too
         self._open.clear()
+
+
+def _stopping() -> UpstreamError:
+    return UpstreamError(503, "the server is stopping", was_sent=False, blames=False)
 
 
 class Pool(ConnectionPool[ClientConnection]):

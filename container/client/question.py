@@ -35,6 +35,8 @@ async def ask(pool: Pool, octets: bytes, *, content_max: int) -> Reply:
 class _Question:
     """The Receiver of `connection.py`."""
 
+    may_repeat = True
+
     def __init__(self, pool: Pool, octets: bytes, content_max: int) -> None:
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._pool = pool

@@ -16,6 +16,8 @@ from container.protocol.fastcgi import BadRecord, Refused
 
 # How soon it is noticed that nobody waits for an answer any more.
 _SWEEP_S = 0.25
+# How soon a responder that will take no more requests on a connection ends it after its answer.
+_SETTLE_S = 0.002
 
 
 class AnswerBytes(Protocol):
@@ -170,8 +172,18 @@ class ResponderConnection(PooledConnection):
             self.pool.forget(self)
             self.transport.abort()
 
+    def eof_received(self) -> None:
+        if self.receiver is None:
+            self._ended_by_itself()
+
+    def _ended_by_itself(self) -> None:
+        """The responder does that: php-fpm after so many requests, and says so to nobody."""
+        self.pool.settle_s = _SETTLE_S
+
     def connection_lost(self, exc: Exception | None) -> None:
         receiver = self.receiver
+        if receiver is not None and self.is_silent and self.is_reused:
+            self._ended_by_itself()
         if receiver is not None and not (self.is_silent or exc) and isinstance(self._bytes, PlainBytes):
             try:
                 self._take(receiver, b"", ended=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class Asking:
     """A receiver that asks for / and notes what it is told."""
 
+    may_repeat = True
+
     def __init__(self) -> None:
         self.content = b""
         self.status = 0

@@ -31,6 +31,8 @@ def out(content: bytes) -> bytes:
 class Asking:
     """A receiver that notes what it is told."""
 
+    may_repeat = True
+
     def __init__(self, method: str = "GET", *, complete: bool = True) -> None:
         self.told: list[object] = []
         self.reused = False

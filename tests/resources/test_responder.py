@@ -277,6 +277,24 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_asked_again_elsewhere() 
         assert client.post("/app", body=b"x").status == 200
 
 
+def test_a_responder_that_ends_connections_by_itself_is_given_the_time() -> None:
+    """As php-fpm does after so many requests: what must not be asked twice is not asked on one of those."""
+
+    def serve(connection: Any) -> None:
+        hello(Asked(connection))
+
+    with peer(serve) as address:
+        resource = FastCGIResource(address, connections=1)
+        with Client(resource) as client:
+            assert client.get("/").status == 200
+            client.wait_until(lambda: resource.pool.settle_s)
+            resource.pool.settle_s = 0.2  # more than enough for threads
+            connections = [client.connect() for _ in range(3)]
+            for each in connections:
+                each.send(request("/", "Content-Length: 1", method="POST") + b"x")
+            assert [each.receive().status for each in connections] == [200, 200, 200]
+
+
 def test_a_responder_that_is_silent_is_a_504(caplog: pytest.LogCaptureFixture) -> None:
     gate, aborted = threading.Event(), []
 

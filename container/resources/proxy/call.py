@@ -126,6 +126,10 @@ class ProxyCall(Leaving):
 
     # Called by the pool and the connection.
 
+    @property
+    def may_repeat(self) -> bool:
+        return not self._pumped and self.exchange.request.method in _IDEMPOTENT
+
     def connected(self, connection: ClientConnection) -> None:
         request = self.exchange.request
         self._connection = connection
@@ -231,9 +235,8 @@ class ProxyCall(Leaving):
             log.warning("%s: the answer of %s broke off: %s", request, self._upstream, error)
             self.exchange.abort()
             return
-        may_repeat = not self._pumped and (not error.was_sent or request.method in _IDEMPOTENT)
         if (
-            may_repeat
+            self.may_repeat
             and error.was_sent
             and connection is not None
             and connection.is_reused
@@ -245,7 +248,7 @@ class ProxyCall(Leaving):
             return
         self._settle(error)
         log.warning("%s: %s: %s", request, self._upstream, error)
-        if may_repeat and self._ask_next():
+        if (self.may_repeat or not (error.was_sent or self._pumped)) and self._ask_next():
             return
         headers = {"Retry-After": "5"} if error.status == 503 else None
         self._refuse(HTTPError(error.status, _PAGES.get(error.status, ""), headers=headers))

@@ -52,6 +52,10 @@ class ResponderCall(Leaving):
 
     # Called by the pool and the connection.
 
+    @property
+    def may_repeat(self) -> bool:
+        return self.exchange.request.method in _SAFE
+
     def connected(self, connection: ResponderConnection) -> None:
         request = self.exchange.request
         body = request.body
@@ -140,7 +144,7 @@ class ResponderCall(Leaving):
             and connection.is_silent
             and error.status == 502
             and self._stale < STALE_MAX
-            and exchange.request.method in _SAFE
+            and self.may_repeat
         ):
             # It was about to close a connection that it had kept: nothing of the request was looked at.
             self._stale += 1
