@@ -31,6 +31,8 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/stuck":
         stuck.wait()
+    if path == "/fail":
+        raise RuntimeError(f"{VERSION} failed")
     start_response("200 OK", [("Content-Type", "text/plain")])
     if path == "/slow":
         return slowly()
@@ -39,6 +41,14 @@ def slowly():
     for _ in range(10):
         yield b"x" * 10
         time.sleep(0.05)
+"""
+
+
+SLOW_START = """\
+import pathlib, time
+pathlib.Path("importing").touch()
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
 """
 
 
@@ -349,6 +359,37 @@ def test_logs_are_opened_again(start: Any, app: Path, count: int) -> None:
     running.fetch("/second")
     until(lambda: "/second" in name.read_text() + (app / "access.log.1").read_text(), "the second line")
     assert "/first" in (app / "access.log.1").read_text()
+    assert running.stop() == 0
+
+
+def test_a_worker_that_is_being_started_opens_the_logs_again_too(start: Any, app: Path) -> None:
+    """LC-03: it hears of USR1 when it can; its records do not go to a file that was put away."""
+    log = app / "server.log"
+    running = start(
+        "app:application",
+        "--bind",
+        "127.0.0.1:0",
+        "--max-requests",
+        99999,
+        "--no-access-log",
+        "--log-file",
+        log,
+    )
+    change(app, "2")
+    (app / "app.py").write_text(SLOW_START + APP)
+    running.send(signal.SIGHUP)
+    until(lambda: (app / "importing").exists(), "a worker that imports")
+    log.rename(app / "server.log.1")
+    running.send(signal.SIGUSR1)
+    until(log.exists, "a new file")
+    (app / "go").touch()
+    until(lambda: running.fetch().body.startswith(b"2 "), "the new version")
+
+    def is_told() -> bool:
+        running.fetch("/fail")
+        return "2 failed" in log.read_text()
+
+    until(is_told, "a record of the new version in the new file")
     assert running.stop() == 0
 
 

@@ -124,6 +124,10 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 self.spawn_worker()
             except OSError as error:  # no more files or processes
                 self._cannot_start(error, now)
+        for worker in self.succession.serving():
+            if worker.has_old_logs:  # it was being started when they were opened again
+                worker.has_old_logs = False
+                self.kill_worker(worker.pid, signal.SIGUSR1)
         for worker in self.succession.dispensable(self.num_workers):
             self._dismiss(worker, signal.SIGUSR2 if worker.has_served else signal.SIGTERM)
         if now >= self._repeat_at:
@@ -221,6 +225,8 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_usr1(self) -> None:
         reopen_logs()
+        for worker in self.succession.by_age():
+            worker.has_old_logs = worker.state < SERVING
         self.kill_workers(signal.SIGUSR1)
 
     def handle_winch(self) -> None:

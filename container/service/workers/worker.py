@@ -42,6 +42,8 @@ class ArbitratedWorker(ServingWorker):
         # When to replace it, and whether that has begun: the arbiter's notes.
         self.is_outdated = False
         self.is_leaving = False
+        # Does it write to files that have been put away?
+        self.has_old_logs = False
         # When it was told to end; it may not have heard.
         self.was_booting = False
         self.has_served = False
