@@ -34,6 +34,7 @@ from container.config.assemble import (
 from container.config.gather import Gathered, gather
 from container.config.importer import ImportProblem, ensure_cwd_importable, format_user_traceback
 from container.config.problems import ConfigProblem
+from container.service.daemon import open_standard_files
 from container.service.init import serve_below_init
 from container.service.logs import (
     LogProblem,
@@ -72,6 +73,7 @@ EXIT_TIMEOUT_S: Final = 5.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    open_standard_files()
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except click.exceptions.Exit as end:  # --help, --version

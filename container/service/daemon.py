@@ -1,4 +1,4 @@
-"""Going into the background, with an honest exit code for whoever started the command.
+"""Going into the background, with an honest exit code for whoever started the command; the standard files.
 
 The process that was started waits until the daemon says that it serves, or why it does not; then it exits with
 what it was told. Until then the daemon's lines go where the command's go.
@@ -33,6 +33,16 @@ class Verdict:
         os.close(self._pipe)
         self._pipe = -1
         leave_terminal()
+
+
+def open_standard_files() -> None:
+    """Whoever starts a process may have closed the files it is used to find open. The next ones that are opened, a
+    socket or a database, would take their numbers, and what somebody writes to standard error would go there."""
+    for file in range(3):
+        try:
+            os.fstat(file)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def daemonize() -> Verdict:

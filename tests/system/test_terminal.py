@@ -1,4 +1,4 @@
-"""The end of the terminal a server was started in (LC-02): it ends with it, unless it was told to stay."""
+"""The terminal a server was started in, its end (LC-02), and standard files that are none at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.system.conftest import COMMAND, PATIENCE_S, environment
+from tests.system.ports import await_port, free_port
 from tests.system.test_workers import until
 
 if TYPE_CHECKING:
@@ -137,3 +138,37 @@ def test_under_nohup_the_next_version_outlives_it_too(terminal: Any) -> None:
     finally:
         os.kill(successor, signal.SIGTERM)
         until(lambda: not Path(f"/proc/{successor}").exists(), "its end")
+
+
+FILES = """\
+import os
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return ["\\n".join(os.readlink(f"/proc/self/fd/{file}") for file in range(3)).encode()]
+"""
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, ("--daemon", "--pidfile", "pid")])
+def test_nothing_takes_the_place_of_closed_standard_files(tmp_path: Path, shape: tuple[str, ...]) -> None:
+    """DM-01: or what somebody writes to standard error would go to a client, or into a database."""
+    (tmp_path / "app.py").write_text(FILES)
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "app:application", "--bind", f"127.0.0.1:{port}", "--no-access-log", *shape], cwd=tmp_path,
+        env=environment(), preexec_fn=lambda: os.closerange(0, 3),
+    )  # fmt: skip
+    pid = process.pid
+    try:
+        if "--daemon" in shape:
+            assert process.wait(PATIENCE_S) == 0
+            pid = int((tmp_path / "pid").read_text())
+        else:
+            await_port(port, process)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S) as answer:
+            assert answer.read().split() == [b"/dev/null"] * 3
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    if "--daemon" in shape:
+        until(lambda: not Path(f"/proc/{pid}").exists(), "its end")
+    else:
+        assert process.wait(PATIENCE_S) == 0
