@@ -26,6 +26,10 @@ class HTTPError(Exception):
         self.headers = headers
 
 
+class StartProblem(Exception):
+    """A resource cannot start, and nobody's code is to blame: a file cannot be opened. The message is one line."""
+
+
 class ClientDisconnected(ConnectionError):
     """The client left before its request was complete, or while it was being answered."""
 

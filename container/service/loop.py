@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from container import __version__
 from container.channel.endpoints import ListenError
 from container.channel.group import IDLE_GRACE_S
+from container.message.errors import StartProblem
 from container.service.application import Application
 from container.service.fairness import FairSwitching
 from container.service.logs import complain, give_logs, reopen_logs, report_failure, say
@@ -185,7 +186,10 @@ class Life:
 
     def _failed(self, error: BaseException) -> int:
         self.failure = error
-        report_failure("start failed", error)
+        if isinstance(error, StartProblem):  # its line says it all
+            complain(f"start failed: {error}")
+        else:
+            report_failure("start failed", error)
         return EXIT_START_FAILED
 
     def _open(self) -> None:

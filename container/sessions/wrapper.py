@@ -12,6 +12,7 @@ from time import time
 from typing import Any, Final, TypeVar
 
 from container.message.cookies import SameSite
+from container.message.errors import StartProblem
 from container.message.headers import Headers
 from container.message.request import Request
 from container.message.session import (
@@ -324,10 +325,14 @@ class Sessions(Wrapper):
     # The life of the process: of as many sites as share these sessions.
 
     async def start(self) -> None:
+        """StartProblem when the store cannot be used."""
         if not self._is_around:
             raise RuntimeError("expected Sessions(child) or Site(root, sessions=Sessions()), got no child")
         self._loop = asyncio.get_running_loop()
-        await self.store.start()
+        try:
+            await self.store.start()
+        except StoreUnavailable as error:
+            raise StartProblem(f"cannot keep sessions: {error.cause}") from error
         self._users += 1
         if self._users == 1:
             self._sweeping = self._loop.create_task(self._sweep_for_ever())

@@ -503,6 +503,14 @@ def test_a_resource_that_does_not_start_is_exit_code_3(finish: Finish, here: Pat
     )  # fmt: skip
 
 
+def test_sessions_that_cannot_be_kept_are_one_line(finish: Finish, here: Path) -> None:
+    """CL-09"""
+    done = finish("hello:application", "--port=0", "--sessions=sqlite:nowhere/s.db")
+    assert done.returncode == 3
+    assert done.stderr.startswith("container: start failed: cannot keep sessions: nowhere/s.db: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_signal_while_starting_ends_at_once(start: Start, here: Path) -> None:
     (here / "hangs.tac").write_text("""
 import asyncio, sys
