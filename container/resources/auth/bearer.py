@@ -50,7 +50,7 @@ class Bearer:
         if _TOKEN.fullmatch(credentials) is None:
             return _INVALID
         if self._slow_down is not None:
-            self._slow_down.attempt(request, "")
+            self._slow_down.check(request, "")
         if not self._is_inline:
             return self._in_thread(request, credentials)
         found = self._verify(credentials)
@@ -67,10 +67,14 @@ class Bearer:
         return self._verdict(request, await found)
 
     def _verdict(self, request: Request, user: str | None) -> Verdict:
+        slow_down = self._slow_down
         if not user:
+            # Only now: of many requests at a time, as browsers send them, none is a failure before.
+            if slow_down is not None:
+                slow_down.failed(request, "")
             return _INVALID
-        if self._slow_down is not None:
-            self._slow_down.succeeded(request, "")
+        if slow_down is not None:
+            slow_down.forget(request, "")
         return user
 
     async def start(self) -> None:

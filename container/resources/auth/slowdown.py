@@ -51,6 +51,11 @@ class SlowDown:
 
     def attempt(self, request: Request, user: str) -> None:
         """Somebody tries. Counts as a failure until `succeeded`. Raises HTTPError(429) when it is too early."""
+        self.check(request, user)
+        self.failed(request, user)
+
+    def check(self, request: Request, user: str) -> None:
+        """Raises HTTPError(429) when it is too early to try."""
         client = client_of(request)
         now = self._clock()
         wait = max(self._pairs.wait((client, user), now), self._clients.wait(client, now) if client else 0.0)
@@ -58,16 +63,25 @@ class SlowDown:
             raise HTTPError(
                 429, "Too many failed attempts. Please wait.", headers={"Retry-After": str(math.ceil(wait))}
             )
+
+    def failed(self, request: Request, user: str) -> None:
+        """It was the attempt of a stranger."""
+        client = client_of(request)
+        now = self._clock()
         self._pairs.add((client, user), now)
         if client:
             self._clients.add(client, now)
 
     def succeeded(self, request: Request, user: str) -> None:
         """The attempt was none of a stranger."""
+        self.forget(request, user)
         client = client_of(request)
-        self._pairs.remove((client, user))
         if client:
             self._clients.take_back(client)
+
+    def forget(self, request: Request, user: str) -> None:
+        """Forget the failures of this client with this name."""
+        self._pairs.remove((client_of(request), user))
 
 
 class _Failures(Generic[K]):
