@@ -149,8 +149,12 @@ class Passwords:
             else:
                 told = await self._pool.call(self._verify, user, password)
                 verdict = await told if isawaitable(told) else told
-        except QueueFull as error:
-            raise HTTPError(503, "Too many log in at a time.", headers={"Retry-After": "2"}) from error
+        except BaseException as error:
+            if self._slow_down is not None:
+                self._slow_down.undecided(request, user)
+            if isinstance(error, QueueFull):
+                raise HTTPError(503, "Too many log in at a time.", headers={"Retry-After": "2"}) from error
+            raise
         if not verdict:
             return None
         return self._succeeded(request, user, verdict if isinstance(verdict, str) else user)

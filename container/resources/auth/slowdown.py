@@ -79,6 +79,13 @@ class SlowDown:
         if client:
             self._clients.take_back(client)
 
+    def undecided(self, request: Request, user: str) -> None:
+        """It could not be found out whose attempt it was: as if there had been none."""
+        client = client_of(request)
+        self._pairs.take_back((client, user))
+        if client:
+            self._clients.take_back(client)
+
     def forget(self, request: Request, user: str) -> None:
         """Forget the failures of this client with this name."""
         self._pairs.remove((client_of(request), user))

@@ -263,6 +263,16 @@ def test_whoever_guesses_has_to_wait() -> None:
         assert client.get("/", headers=basic("mary", "x")).status == 401
 
 
+def test_nobody_has_to_wait_because_passwords_could_not_be_looked_at() -> None:
+    """An outage of whoever knows them leaves no failures behind."""
+    known: dict[str, str] = {}
+    guard = BasicAuth(WHO, verify=lambda user, password: known[user] == password)
+    with Client(guard) as client:
+        assert [client.get("/", headers=basic("mary", "secret")).status for _ in range(9)] == [500] * 9
+        known.update(MARY)
+        assert client.get("/", headers=basic("mary", "secret")).status == 200
+
+
 def test_another_client_is_not_made_to_wait() -> None:
     guard = Site(BasicAuth(WHO, users=MARY, slow_down=SlowDown(free=1, clock=FakeClock())))
     with Client(guard, client=("192.0.2.1", 1)) as client:
