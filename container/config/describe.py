@@ -21,7 +21,7 @@ from container.config.options.content import SCRIPTS
 from container.config.options.development import DEVELOPMENT
 from container.config.options.logs import LOGS
 from container.config.options.process import PROCESS, WORKERS
-from container.config.policy import POLICIES
+from container.config.policy import BY_NAME, POLICIES
 from container.config.toml import dump
 from container.message.forwarded import KNOWN
 from container.message.limits import Limits, Timeouts
@@ -194,14 +194,23 @@ def unwrap(resource: Resource) -> tuple[Resource, Table]:
             said[policy.key.name] = value
             place = POLICIES.index(policy) if policy.is_guard else place
             resource = resource.inner  # type: ignore[attr-defined]  # policies are wrappers
-        elif type(resource) is Site and not resource.error_pages:
-            if resource.headers.items():
-                said.setdefault("headers", _fields(resource.headers.items()))
-            if resource.encoding is not None:
-                said.setdefault("compress", spell_encoders(resource.encoding.encoders.values()))
+        elif type(resource) is Site and (own := _of_inner(resource)) is not None and not own.keys() & said:
+            said |= own
             resource = resource.root
         else:
             return resource, said
+
+
+def _of_inner(site: Site) -> Table | None:
+    """What a site inside a tree is told as; None when it has more."""
+    said: Table = {}
+    fields = site.headers.items()
+    if fields:
+        said["headers"] = dict(fields)
+    if site.encoding is not None:
+        said["compress"] = BY_NAME["compress"].key.say(tuple(site.encoding.encoders.values()))
+    is_told = len(dict(fields)) == len(fields) and None not in said.values()
+    return said if is_told and not site.error_pages else None
 
 
 def hosts_of(resource: Resource) -> tuple[Resource | None, dict[str, Resource]] | None:

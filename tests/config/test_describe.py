@@ -55,6 +55,9 @@ OTHERWISE = [
     ("Deny(Allow(page.page, ['10.0.0.0/8']), ['10.0.0.1'])", "Allow"),
     ("RateLimit(RateLimit(page.page, 5), 100, per=60)", "RateLimit"),
     ("AddHeaders(page.page, [('X-A', '1'), ('X-A', '2')])", "AddHeaders"),
+    ("AddHeaders(Site(page.page, headers={'A': '1'}), {'B': '2'})", "Site"),
+    ("Site(page.page, headers=[('X-A', '1'), ('X-A', '2')])", "Site"),
+    ("Site(page.page, error_pages={404: Response('no')})", "Site"),
     ("WSGIResource(hello.application, queue_limit=0)", "WSGIResource"),
     ("WSGIResource(hello.application, request_timeout=float('inf'))", "WSGIResource"),
     ("Files('public', not_found=Response('no'))", "Files"),
@@ -68,6 +71,7 @@ OTHERWISE = [
     ("WSGIResource(hello.application, request_timeout='5m')", "WSGIResource"),
 ]
 USUAL = [
+    ("AddHeaders(Site(page.page, encoders=[Gzip()]), {'B': '2'})", 'B = "2"'),
     ("ForwardAuth(page.page, verify, fields=['Remote-Groups', 'Remote-Name', 'Remote-Email'], timeout=10)",
      'forward-auth = "http://127.0.0.1:9091/verify"'),
     ("RateLimit(page.page, 5, per=60, keys_max=10_000)", 'rate-limit = "5/m"'),

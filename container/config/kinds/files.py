@@ -58,12 +58,12 @@ def _runs_scripts(resource: Any) -> bool:
 
 def _named(resource: Any) -> dict[str, str | None]:
     """The names of its processors but for those of scripts."""
-    ours = "container.resources." if _runs_scripts(resource) else "\0"
     made: Mapping[str, Any] = resource.made_with["processors"]
+    runs = _runs_scripts(resource)
     return {
         extension: name_of(each)
         for extension, each in made.items()
-        if not getattr(each, "__module__", "").startswith(ours)
+        if not (runs and getattr(each, "__module__", "").startswith("container.resources."))
     }
 
 
