@@ -4,6 +4,7 @@ One sweep while there are any compares deadlines: no timer a request.
 """
 
 import asyncio
+import errno
 import ssl
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from container.client.pooled import PooledConnection
 from container.protocol.response_head import ResponseTokeniser
 
 _SWEEP_MAX_S: Final = 1.0
+# What this machine has no more of.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 # How many kept connections of one server may turn out to have ended before it is taken for a failure of that: where
 # all connections are in use, who asks for a fresh one gets the next that another has used.
 STALE_MAX: Final = 4
@@ -230,7 +233,13 @@ class ConnectionPool(Generic[ConnectionT]):
         except UpstreamError as reason:
             error = reason
         except (OSError, ssl.SSLError, UnicodeError) as reason:
-            error = UpstreamError(502, f"no connection to {self.address}: {reason}", was_sent=False)
+            is_ours = isinstance(reason, OSError) and reason.errno in _EXHAUSTED
+            error = UpstreamError(
+                503 if is_ours else 502,
+                f"no connection to {self.address}: {reason}",
+                was_sent=False,
+                blames=not is_ours,
+            )
         finally:
             self._connecting -= 1
         if error is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -175,6 +176,27 @@ def test_nobody_is_given_up_before_the_time() -> None:
             connection.sweep(pool.now + 60 + pool.sweep_s)
             with pytest.raises(UpstreamError, match="no answer within 60 s"):
                 await asking.over
+            await pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_server_is_not_blamed_for_what_this_one_has_no_more_of() -> None:
+    """PX-01: where it has all the descriptors it may have."""
+
+    async def run() -> None:
+        async with keeping().serving() as port:
+            pool = Pool(Address("http", "127.0.0.1", port))
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            asking = Asking()
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+                pool.request(asking)
+                with pytest.raises(UpstreamError, match="Too many open files") as caught:
+                    await asking.over
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert (caught.value.status, caught.value.blames) == (503, False)
             await pool.close()
 
     asyncio.run(run())
