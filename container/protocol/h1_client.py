@@ -72,7 +72,13 @@ class ResponseParser:
         self.buffer = data[end:]
         head = self._tokeniser.known.get(octets) or self._tokeniser.read(octets, self._limits)
         self.content = b""
-        if head.content and head.status not in BODILESS and self.method != "HEAD":
+        method = self.method
+        if (
+            head.content
+            and head.status not in BODILESS
+            and method != "HEAD"
+            and (method != "CONNECT" or head.status >= 300)
+        ):
             self._begin(head.content)
         return head
 

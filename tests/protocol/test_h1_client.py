@@ -68,6 +68,15 @@ def test_the_close_ends_content_without_another_end_and_no_other() -> None:
     assert not read(GOOD["cut short"][0], step=99, eof=True)[2]
 
 
+@pytest.mark.parametrize("field", [b"", b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_what_follows_a_yes_to_connect_is_of_the_tunnel(field: bytes) -> None:
+    """RFC 9110 9.3.6: whatever it says."""
+    data = b"HTTP/1.1 200 OK\r\n%b\r\nSSH-2.0" % field
+    assert read(data, step=10_000, method="CONNECT") == ([200], b"", True, b"SSH-2.0")
+    refusal = b"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno"
+    assert read(refusal, step=10_000, method="CONNECT") == ([407], b"no", True, b"")
+
+
 def test_the_answer_to_head_has_no_content() -> None:
     """PX-08."""
     for framing in (b"Content-Length: 5", b"Transfer-Encoding: chunked"):

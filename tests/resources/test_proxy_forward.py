@@ -16,7 +16,7 @@ from container.resources.proxy import ForwardProxy
 from container.resources.proxy.access import Access
 from tests.leaf import Leaf, request
 from tests.resources.test_proxy import echo, values
-from tests.upstreams import Scripted, fetch, saying, serve, talking
+from tests.upstreams import Scripted, fetch, nothing_left, saying, serve, talking
 
 if TYPE_CHECKING:
     from container.message.headers import Headers
@@ -123,6 +123,25 @@ def test_it_can_ask_another_proxy(method: str) -> None:
                     seen = json.loads((await peer.answer())[2])
                     assert seen["target"] == "/x"
                     assert values(seen, "via") == (["1.1 container"] * 2 if method == "GET" else [])
+
+    asyncio.run(run())
+
+
+def test_the_first_word_may_be_that_of_the_server_behind_a_parent() -> None:
+    """PX-04: it may come with the parent's own."""
+
+    async def run() -> None:
+        parent = saying(b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", close=False)
+        async with (
+            nothing_left(),
+            parent.serving() as port,
+            serve(ForwardProxy(parent=f"http://127.0.0.1:{port}")) as proxy,
+            talking(proxy.port) as peer,
+        ):
+            peer.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+            await peer.head()
+            async with asyncio.timeout(5):
+                assert await peer.reader.readexactly(7) == b"SSH-2.0"
 
     asyncio.run(run())
 
