@@ -10,8 +10,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from container.channel.content import close, forget, pieces_of, setter
-from container.channel.watchers import Watchers
+from container.channel.content import close, forget, pieces_of
+from container.channel.watchers import Waiters, Watchers
 from container.message.errors import ClientDisconnected, ProtocolError
 from container.message.exchange import CloseObserver, Exchange, HeadHook, Host
 from container.message.response import Content, Response
@@ -104,9 +104,7 @@ class BaseExchange(Exchange):
             if self.disconnected:
                 raise ClientDisconnected("the client has left")
         elif self._is_full:
-            writable = asyncio.get_running_loop().create_future()
-            self.when_writable(setter(writable))
-            await writable
+            await _waiter(self._watch().writers)
             if self.gone:
                 raise ClientDisconnected("the client has left")
 
@@ -135,8 +133,8 @@ class BaseExchange(Exchange):
             raise body.error
         if self.gone:
             raise ClientDisconnected("the exchange is over")
-        readable = asyncio.get_running_loop().create_future()
-        self.when_readable(setter(readable))
+        readable = _waiter(self._watch().readers)
+        self._want()
         await readable
 
     async def complete(self) -> None:
@@ -148,8 +146,7 @@ class BaseExchange(Exchange):
                 raise ClientDisconnected("the exchange is over")
             host = self.host
             body.spool(host.limits.spool_memory, host.quota)
-            progress = asyncio.get_running_loop().create_future()
-            self._watch().on_readable = setter(progress)
+            progress = _waiter(self._watch().readers)
             self._want()
             await progress
 
@@ -225,3 +222,10 @@ class BaseExchange(Exchange):
                     observer(error)
                 except Exception:  # the observer is the application's code
                     self.logger.exception("an observer of %s failed", self.request)
+
+
+def _waiter(waiters: Waiters) -> "asyncio.Future[None]":
+    """One more of them."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    return waiter

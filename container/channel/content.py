@@ -5,7 +5,7 @@ What an application gave to be sent is foreign code: it may be sync or async, fa
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
 from container.message.response import Content
 
@@ -24,16 +24,6 @@ async def pieces_of(body: Content) -> AsyncIterator[bytes]:
         for piece in body:
             yield piece
             await asyncio.sleep(0)
-
-
-def setter(future: "asyncio.Future[None]") -> Callable[[], None]:
-    """A callback that sets `future`, unless its waiter was cancelled."""
-
-    def wake() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    return wake
 
 
 def forget(body: Content) -> None:

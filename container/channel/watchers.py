@@ -6,9 +6,12 @@ from collections.abc import Callable
 from container.message.encoding import EncodingChoice
 from container.message.exchange import CloseObserver, HeadHook
 
+Waiters = list["asyncio.Future[None]"]
+
 
 class Watchers:
-    """Those of one exchange: rarely anybody, so made when needed. Who waits is called back once."""
+    """Those of one exchange: rarely anybody, so made when needed. Who waits is called back once; of coroutines,
+    `readers` and `writers`, there may be many."""
 
     __slots__ = (
         "encoding",
@@ -17,8 +20,10 @@ class Watchers:
         "on_complete",
         "on_readable",
         "on_writable",
+        "readers",
         "task",
         "trailers",
+        "writers",
     )
 
     def __init__(self) -> None:
@@ -28,6 +33,8 @@ class Watchers:
         self.on_complete: Callable[[], None] | None = None
         self.on_readable: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
+        self.readers: Waiters = []
+        self.writers: Waiters = []
         self.task: asyncio.Task[None] | None = None
         self.trailers = b""
 
@@ -39,11 +46,13 @@ class Watchers:
     def tell_readable(self) -> None:
         """Let whoever waits for content look again."""
         callback, self.on_readable = self.on_readable, None
+        _wake(self.readers)
         if callback is not None:
             callback()
 
     def tell_writable(self) -> None:
         callback, self.on_writable = self.on_writable, None
+        _wake(self.writers)
         if callback is not None:
             callback()
 
@@ -52,3 +61,11 @@ class Watchers:
         self.on_complete = None
         self.tell_readable()
         self.tell_writable()
+
+
+def _wake(waiters: Waiters) -> None:
+    """Those that were not cancelled; they look again themselves."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()

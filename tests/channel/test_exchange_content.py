@@ -45,6 +45,20 @@ def test_content_is_read_while_it_comes() -> None:
     assert seen == [b"ab", b"cd", b"ef"]
 
 
+def test_all_who_wait_for_content_are_told() -> None:
+    """As frameworks do that look for the end of the client while they read."""
+
+    async def read_together(request_: Request) -> Response:
+        await asyncio.gather(*(request_.exchange.receive() for _ in range(3)))
+        return Response(request_.body.take())
+
+    with Client(Leaf(read_together)) as client:
+        connection = client.connect()
+        connection.send(post(length=3))
+        connection.send(b"abc")
+        assert connection.receive().body == b"abc"
+
+
 def test_waiting_for_content_that_is_there_returns_at_once() -> None:
     held = Held()
     with Client(held) as client:

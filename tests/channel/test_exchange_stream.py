@@ -279,6 +279,33 @@ def test_drain_after_the_end_returns() -> None:
         assert client.get("/").status == 200
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_all_who_wait_are_told(*, is_reset: bool) -> None:
+    """As many tasks as there are may write to one answer, such as one that says now and then that it lives."""
+    waiters: list[asyncio.Task[None]] = []
+
+    async def write_together(request_: Request) -> Any:
+        exchange = request_.exchange
+        exchange.start(200, NO_FIELDS)
+        exchange.write(PIECE * 4)
+        waiters.extend(asyncio.ensure_future(exchange.drain()) for _ in range(3))
+        await asyncio.wait(waiters)
+        exchange.end()
+        return exchange
+
+    async def act(client: AsyncClient, connection: Any) -> None:
+        if is_reset:
+            connection.transport.reset()
+        else:
+            connection.transport.release()
+            assert len(connection.data) > 200_000
+        await client.wait_until(lambda: all(each.done() for each in waiters), "all to be told")
+        errors = {type(each.exception()) for each in waiters}
+        assert errors == {ClientDisconnected if is_reset else type(None)}
+
+    drive(write_together, act)
+
+
 def test_a_waiter_that_was_cancelled_is_left_alone() -> None:
     async def give_up(request_: Request) -> Any:
         exchange = request_.exchange
