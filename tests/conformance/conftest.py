@@ -1,5 +1,9 @@
 """Servers on loopback, with every kind of leaf at every depth: in this process, one for each event loop, and
-gunicorn with our worker class, with one worker and with three (`make soak`)."""
+gunicorn with our worker class, with one worker and with three (`make soak`).
+
+All of this folder runs under gunicorn, but for tests of its own tables, and one:
+* a head that never ends (test_asgi_table.py) wants a clock that can be turned; test_channel.py waits for short ones.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from container.tree.resource import Resource
 from container.tree.site import Site
 from tests.conformance.board import Board, Lines
 from tests.conformance.client import PATIENCE_S, Client
-from tests.conformance.hosts import START_S, Host, start_command
+from tests.conformance.hosts import START_S, WORKERS, Host, gunicorn_command, start_command
 from tests.conformance.leaves import KINDS, Kind, Marks, Stage
 from tests.conformance.relay import client_of
 from tests.leaf import log_line
@@ -36,9 +40,9 @@ if TYPE_CHECKING:
 LOOPS: Final = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
 DEPTHS: Final = ["", "/m/n"]
 PLACES: Final = [(name, depth) for name in KINDS for depth in DEPTHS]
-# What else may serve: its name, the number of workers.
-WORKERS: Final = {"gunicorn-1": 1, "gunicorn-3": 3}
-SERVERS: Final = [*LOOPS, *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
+# What else may serve.
+DRILLS: Final = [pytest.param(name, marks=pytest.mark.soak) for name in WORKERS]
+SERVERS: Final = [*LOOPS, *DRILLS]
 # Where each kind is in the one tree of gunicorn's, in place of the root and in place of a deep path.
 PATHS: Final = {"": "/at/{kind}", "/m/n": "/m/n/{kind}"}
 # A deadline is kept by the clock of the sweep, which is up to a second late: it passes one second after it was set,
@@ -104,15 +108,10 @@ def gunicorn(
     **variables: str,
 ) -> Iterator[Host]:
     """Serve what `gunicorn_site` makes, of servers `behind` it with these ports."""
-    host = start_command(
-        name, board,
-        "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
-        "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "4",
-        f"tests.conformance.gunicorn_site:{application}",
-        CONFORMANCE_BEHIND=json.dumps(behind or {}), **variables,
-    )  # fmt: skip
+    command = gunicorn_command(name, f"tests.conformance.gunicorn_site:{application}")
+    host = start_command(name, board, *command, CONFORMANCE_BEHIND=json.dumps(behind or {}), **variables)
     try:
-        board.await_workers(WORKERS[name], START_S)
+        assert board.await_workers(WORKERS[name], START_S), host.lines
         yield host
     finally:
         code = host.end()
@@ -256,9 +255,7 @@ class Tree:
         return [os.getpid()] if self.host is None else children_of(self.host.process.pid)
 
 
-@pytest.fixture(
-    scope="module", params=["memory", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
-)
+@pytest.fixture(scope="module", params=["memory", *DRILLS])
 def tree(request: pytest.FixtureRequest) -> Iterator[Tree]:
     """The tree of the module that asks, in memory and in gunicorn's workers."""
     module, name = request.module, request.param

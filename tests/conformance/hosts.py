@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 30.0
 MODULE: Final = "tests.conformance.hosted_site"
-_WORKERS: Final = [
-    "gunicorn", "--worker-class", "container.gunicorn.Worker", f"{MODULE}:site", "--bind", "127.0.0.1:0",
-    "--no-control-socket", "--workers",
-]  # fmt: skip
+# gunicorn with our worker class: its name, the number of workers.
+WORKERS: Final = {"gunicorn-1": 1, "gunicorn-3": 3}
+
+
+def gunicorn_command(name: str, application: str) -> list[str]:
+    return [
+        "gunicorn", "--worker-class", "container.gunicorn.Worker", "--workers", str(WORKERS[name]),
+        "--bind", "127.0.0.1:0", "--no-control-socket", "--graceful-timeout", "4", application,
+    ]  # fmt: skip
+
+
 # By name: the command; `{port}` is a free one, for those that do not tell which they took.
 COMMANDS: Final = {
     "container": ["container", f"{MODULE}:site", "--bind", "127.0.0.1:0"],
@@ -37,8 +44,7 @@ COMMANDS: Final = {
         "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:0", "--no-control-socket",
         f"{MODULE}:wsgi",
     ],
-    "gunicorn-worker": [*_WORKERS, "1"],
-    "gunicorn-workers": [*_WORKERS, "3"],
+    **{name: gunicorn_command(name, f"{MODULE}:site") for name in WORKERS},
     "waitress": ["waitress", "--listen", "127.0.0.1:0", "--threads", "8", f"{MODULE}:wsgi"],
 }  # fmt: skip
 KINDS: Final = ("native", "wsgi", "asgi")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.conformance.board import Board
-from tests.conformance.conftest import WORKERS, gunicorn
+from tests.conformance.conftest import DRILLS, WORKERS, gunicorn
 from tests.system.ports import await_port, free_port
 
 if TYPE_CHECKING:
@@ -202,9 +202,7 @@ def nginx(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict
         yield answers_of(port)
 
 
-@pytest.fixture(
-    scope="module", params=["container", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
-)
+@pytest.fixture(scope="module", params=["container", *DRILLS])
 def ours(tree: Path, request: pytest.FixtureRequest) -> Iterator[dict[Case, Seen]]:
     """What we answer."""
     if request.param in WORKERS:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 # With several processes: by `make soak`.
-DRILLED = ("gunicorn-workers",)
+DRILLED = ("gunicorn-3",)
 LARGE = bytes(range(256)) * 4096
 
 

@@ -20,7 +20,7 @@ import pytest
 from container.message.response import Response
 from container.resources.proxy import ReverseProxy
 from tests.conformance.board import Board
-from tests.conformance.conftest import WORKERS, gunicorn
+from tests.conformance.conftest import DRILLS, WORKERS, gunicorn
 from tests.conformance.hosts import Leaf as HostedLeaf
 from tests.conformance.hosts import start
 from tests.leaf import Leaf
@@ -129,9 +129,7 @@ async def in_this_process(back: int) -> AsyncIterator[int]:
         yield server.port
 
 
-@pytest.fixture(
-    scope="module", params=["here", *(pytest.param(name, marks=pytest.mark.soak) for name in WORKERS)]
-)
+@pytest.fixture(scope="module", params=["here", *DRILLS])
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """The proxy, in this process and in gunicorn's workers."""
     if request.param not in WORKERS:
