@@ -649,3 +649,18 @@ def test_a_site_that_does_not_start_is_an_error_of_entering() -> None:
     for _ in range(2):
         with pytest.raises(OSError, match="no disk"), client:
             pass
+
+
+def test_the_bytes_may_lead_elsewhere() -> None:
+    class Elsewhere(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            length = b"Content-Length: %d" % len(data)
+            self.transport.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + data)
+
+    with Client(Leaf(hello), channel=lambda group: Elsewhere()) as client:
+        assert client.send_raw(GET).responses[0].body == GET
+        assert client.get("/").body.startswith(b"GET / HTTP/1.1\r\n")
