@@ -131,7 +131,7 @@ def test_one_kind_of_resource_does_not_know_another(layer: str, path: Path) -> N
     if layer != "resources":
         return
     kind = path.relative_to(PACKAGE / "resources").parts[0].removesuffix(".py")
-    shared = {"deadlines", "media_types", "pool"}
+    shared = {"deadlines", "media_types", "pool", "said"}
     for name in imports(path):
         if name.startswith("container.resources."):
             assert name.split(".")[2] in {kind, *shared}, f"resources/{kind} must not import {name}"

@@ -3,6 +3,8 @@
 import logging
 from typing import Final, Protocol
 
+from container.resources.said import shown
+
 log = logging.getLogger("container.cgi")
 
 LINE_MAX: Final = 2048
@@ -19,7 +21,7 @@ class Named(Protocol):
 
 
 class Words:
-    """The lines of one run. Control characters are escaped: nobody forges a line of the log."""
+    """The lines of one run."""
 
     __slots__ = ("_dropped", "_line", "_script", "_total")
 
@@ -59,9 +61,4 @@ class Words:
             self._dropped += len(line) + 1
             return
         self._total += len(line) + 1
-        text = line[:LINE_MAX].decode("utf-8", "backslashreplace").rstrip("\r")
-        if not text.isprintable():
-            text = "".join(
-                c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text
-            )
-        log.warning("%s: %s", self._script.name, text)
+        log.warning("%s: %s", self._script.name, shown(line[:LINE_MAX]))

@@ -16,6 +16,7 @@ from container.message.errors import ClientDisconnected, HTTPError
 from container.message.exchange import Exchange
 from container.message.status import BODILESS
 from container.protocol.answer import AnswerHead
+from container.resources.said import shown
 from container.tree.site import Site
 
 if TYPE_CHECKING:
@@ -130,8 +131,9 @@ class ResponderCall(Leaving):
         self.exchange.end()
 
     def complained(self, data: bytes) -> None:
-        for line in data[:_LINE_MAX].decode("utf-8", "backslashreplace").splitlines():
-            log.error("%s: %s", self._pool.address, line)
+        for line in data[:_LINE_MAX].split(b"\n"):
+            if line:
+                log.error("%s: %s", self._pool.address, shown(line))
 
     def broke(self, error: UpstreamError) -> None:
         connection, self._connection = self._connection, None
