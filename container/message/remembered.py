@@ -10,7 +10,7 @@ T = TypeVar("T")
 class Remembered(Generic[T]):
     """`value`, and what went into it that may be replaced on the way down the tree."""
 
-    __slots__ = ("_consumed", "_fields", "_path", "_query", "_secure", "value")
+    __slots__ = ("_consumed", "_fields", "_path", "_query", "_secure", "_variables", "value")
 
     def __init__(self, request: Request, value: T) -> None:
         self._path = request.raw_path
@@ -18,6 +18,7 @@ class Remembered(Generic[T]):
         self._fields = request.raw_headers
         self._consumed = request.consumed
         self._secure = request.connection.secure
+        self._variables = request.variables
         self.value = value
 
     def is_of(self, request: Request) -> bool:
@@ -28,6 +29,7 @@ class Remembered(Generic[T]):
             and self._query == request.raw_query
             and self._consumed == request.consumed
             and self._secure == request.connection.secure
+            and self._variables == request.variables
         )
 
 
