@@ -31,7 +31,7 @@ from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
 from container.service.temporary import find_temporary_place
-from container.service.terminal import Terminal
+from container.service.terminal import LOOK_EVERY_S, Terminal
 from container.tree.health import Health
 from container.tree.site import Site
 
@@ -365,6 +365,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         self._terminal = Terminal()
+        self._look()
         self._previous = [(number, signal.signal(number, self._received)) for number in STOP_SIGNALS]
         for number, handler in ((HANGUP, self._hung_up), (REOPEN, self._reopen)):
             if number is not None:
@@ -374,12 +375,17 @@ class StopSignals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous:
             signal.signal(number, handler)
+        self._looking.cancel()
         self._terminal.close()
+
+    def _look(self) -> None:
+        self._terminal.look()
+        self._looking = self._loop.call_later(LOOK_EVERY_S, self._look)
 
     def _hung_up(self, number: int, frame: FrameType | None) -> None:
         """The process ends with its terminal, which may be told more than once. Else it means: read the configuration
         again, which takes a process to do and another one to answer meanwhile."""
-        if self._terminal.is_gone():
+        if self._terminal.has_hung_up():
             if not self._came:
                 self._received(number, frame)
             return

@@ -61,6 +61,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._repeat_at = 0.0
         self._notifier = Notifier()
         self._terminal = Terminal()
+        self._is_hung_up = False
         self._feed_at = 0.0
         if app.settings.directory is not None:
             self.START_CTX["cwd"] = app.settings.directory
@@ -115,6 +116,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def manage_workers(self) -> None:
         """Let there be as many fresh workers as there shall be; end others as soon as those serve."""
         now = time.monotonic()
+        self._terminal.look()
         self.succession.look_around()
         if not self._is_up and self.succession.serving():
             self._up()
@@ -203,17 +205,14 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     # Signals.
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
-        """Queue it; in a worker that was just forked it is not for us."""
+        """Queue it; in a worker that was just forked it is not for us. The service ends with its terminal."""
         if os.getpid() == self._owner:
+            if sig == signal.SIGHUP and not self._is_hung_up and self._terminal.has_hung_up():
+                self._is_hung_up = True  # a terminal may tell more than once
+                sig = signal.SIGTERM
             super().signal(sig, frame)
         elif sig in (signal.SIGTERM, signal.SIGQUIT):
             os._exit(0)
-
-    def handle_hup(self) -> None:
-        """Load the application anew; but end with the terminal."""
-        if self._terminal.is_gone():
-            raise StopIteration
-        super().handle_hup()
 
     def handle_int(self) -> None:
         """Ctrl-C in a terminal: as gentle as TERM; a second one forces the end."""
