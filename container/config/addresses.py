@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from container.channel.endpoints import (
@@ -20,24 +21,60 @@ from container.channel.endpoints import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from container.channel.certificates import TLSSettings
     from container.channel.endpoints import Endpoint
 
 
-def describe_endpoints(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """The options that stand for them; a host of one word, which no address may have, is one of its own."""
+def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The options that stand for them. What no address can say is said by options of its own: a host of one word, and
+    TLS on UNIX sockets, which then holds for all that have none."""
+    table: dict[str, Any] = {}
+    odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
+    settings = _tls_of(odd[0]) if odd else None
+    if settings is not None and None not in map(_tls_of, endpoints) and _is_of_options(settings):
+        table |= _tls_options(settings)
+        endpoints = [_without_tls(each) if _tls_of(each) == settings else each for each in endpoints]
     listed: list[str] = []
-    by_name: dict[str, Any] = {}
     for each in endpoints:
         spelt = spell_endpoint(each)
-        if isinstance(each, TCPEndpoint) and not by_name and not _is_address(spelt):
-            by_name = {"host": each.host, "port": each.port}
-            by_name |= {"backlog": each.backlog} if each.backlog != DEFAULT_BACKLOG else {}
+        if isinstance(each, TCPEndpoint) and "host" not in table and not _is_address(spelt):
+            table |= {"host": each.host, "port": each.port}
+            table |= {"backlog": each.backlog} if each.backlog != DEFAULT_BACKLOG else {}
         else:
             listed.append(spelt)
-    return ({"listen": listed} if listed or not by_name else {}) | by_name
+    return ({"listen": listed} if listed or "host" not in table else {}) | table
+
+
+def _tls_of(endpoint: Endpoint) -> TLSSettings | None:
+    inner = endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
+    return inner.settings if isinstance(inner, TLSEndpoint) else None
+
+
+def _without_tls(endpoint: Endpoint) -> Endpoint:
+    if isinstance(endpoint, ProxiedEndpoint):
+        return replace(endpoint, inner=_without_tls(endpoint.inner))
+    return endpoint.inner if isinstance(endpoint, TLSEndpoint) else endpoint
+
+
+def _is_of_options(settings: TLSSettings) -> bool:
+    """Do the options of the command say all of it?"""
+    others = settings.chain, settings.directory, settings.dh_parameters, settings.hook
+    return settings.certificate is not None and others == (None, None, None, None)
+
+
+def _tls_options(settings: TLSSettings) -> dict[str, str]:
+    usual = "none" if settings.authorities is None else "required"
+    said = {
+        "ssl-certfile": settings.certificate,
+        "ssl-keyfile": settings.key,
+        "ssl-ca-certs": settings.authorities,
+        "ssl-client": settings.client if settings.client != usual else None,
+        "ssl-min-version": "1.3" if settings.minimum is ssl.TLSVersion.TLSv1_3 else None,
+        "ssl-ciphers": settings.ciphers,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _is_address(text: str) -> bool:
@@ -49,7 +86,7 @@ def _is_address(text: str) -> bool:
 
 
 def spell_endpoint(endpoint: Endpoint) -> str:
-    """The shortest string that stands for it; its repr when it is somebody else's."""
+    """The shortest string that stands for it, or that tells of it when none does."""
     if isinstance(endpoint, ProxiedEndpoint):
         return f"haproxy:{spell_endpoint(endpoint.inner)}"
     if isinstance(endpoint, TLSEndpoint) and isinstance(endpoint.inner, TCPEndpoint):
@@ -57,6 +94,8 @@ def spell_endpoint(endpoint: Endpoint) -> str:
         place = [_escaped(directory)] if directory is not None else []
         fields = [*_tls(endpoint.settings), *_tcp(endpoint.inner, interface=True)]
         return ":".join(["tls", *place, str(endpoint.inner.port), *fields])
+    if isinstance(endpoint, TLSEndpoint):  # for people: no address can say that
+        return f"tls:{spell_endpoint(endpoint.inner)}"
     if isinstance(endpoint, TCPEndpoint):
         return _spell_tcp(endpoint)
     if isinstance(endpoint, UnixEndpoint):

@@ -140,6 +140,31 @@ def test_what_runs_scripts_among_files_is_told(place: Path) -> None:
         (["--host=db", "--port=81"], ['host = "db"', "port = 81"]),
         (["--host=db", "--backlog=9"], ['host = "db"', "port = 8080", "backlog = 9"]),
         (["--host=db", "-b", "tcp:81"], ['host = "db"', "port = 8080", 'listen = ["tcp:81"]']),
+        (
+            ["--uds=s", "-b", "tcp:81", "--tls-cert=c.pem"],
+            ['listen = ["tcp:81", "unix:s"]', 'ssl-certfile = "c.pem"'],
+        ),
+        (
+            [
+                "--uds=s",
+                "--proxy-protocol",
+                "--tls-cert=c",
+                "--tls-key=k",
+                "--ssl-ca-certs=a",
+                "--ssl-min-version=1.3",
+            ],
+            [
+                'listen = ["haproxy:unix:s"]',
+                'ssl-keyfile = "k"',
+                'ssl-ca-certs = "a"',
+                'ssl-min-version = "1.3"',
+            ],
+        ),
+        (["--uds=s", "--tls-cert=c", "-b", "tls:81:cert=d"], ['listen = ["tls:81:cert=d", "unix:s"]']),
+        (
+            ["--host=db", "--tls-cert=c", "--ssl-ca-certs=a", "--ssl-client=optional"],
+            ['host = "db"', 'ssl-client = "optional"'],
+        ),
         (["--uds=s", "--proxy-protocol"], ['listen = ["haproxy:unix:s"]']),
         (["--host=::1"], ['listen = ["[::1]:8080"]']),
         (["-b", "tcp6:81"], ['listen = ["[::]:81"]']),
