@@ -413,7 +413,7 @@ def test_the_process_may_be_shut_into_a_directory(start: Callable[..., Running],
 NOT_ROOT = """
 import encodings.idna, os, pwd, sys, asyncio, uvloop
 from container.cli.main import main
-import container.resources.static, container.service.loop
+import container.config.welcome, container.resources.static, container.service.loop
 os.setgroups([]); os.setgid(54321); os.setuid(54321)
 sys.exit(main(sys.argv[1:]))
 """
