@@ -359,8 +359,7 @@ def test_what_a_script_leaves_behind_may_talk_without_end(scripts: ScriptDirecto
         connection.transport.hold()
         connection.send(request("/x.sh"))
         client.wait_until(lambda: not gateway.running, "the end of the script")
-        response = client.get("/y.sh")
-        assert (response.text, response.headers["Content-Length"]) == ("quick", "5")
+        assert client.get("/y.sh").text == "quick"
         pid = int((scripts.path.parent / "told").read_text())
         assert is_running(pid)
         connection.leave()
