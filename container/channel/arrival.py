@@ -186,11 +186,12 @@ class Arrival:
     ) -> None:
         group = self._listener.group
         self._socket = None  # the transport's from now on
+        channel = factory()  # ours: with TLS, uvloop gives back its own protocol
         if context is None:
-            _, channel = await group.loop.connect_accepted_socket(factory, sock)
+            await group.loop.connect_accepted_socket(lambda: channel, sock)
         else:
-            _, channel = await group.loop.connect_accepted_socket(
-                factory,
+            await group.loop.connect_accepted_socket(
+                lambda: channel,
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=group.host.timeouts.handshake,

@@ -363,6 +363,49 @@ def test_idle_connections_do_not_hold_up_the_end(run: Run, authority: Authority)
     run(main())
 
 
+def test_a_handshake_that_ends_after_the_end_has_begun_does_not_hold_it_up(
+    run: Run, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LC-01: the client says nothing after it."""
+    path = authority.issue("server.pem", "a.example")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority.client().wrap_bio(coming, going, server_hostname="a.example")
+
+        def shake_hands() -> None:
+            while True:
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    client.sendall(going.read())
+                    coming.write(client.recv(10_000))
+                else:
+                    client.sendall(going.read())
+                    return
+
+        async with serving(Ends(), at(path), linger=5) as server:
+            client = socket.create_connection(("127.0.0.1", server.port), PATIENCE_S)
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            hello = going.read()
+            client.sendall(hello[:3])
+            (group,) = server._groups.values()
+            while not [each for each in group.channels if getattr(each, "_has_begun", False)]:
+                await asyncio.sleep(0)
+            stopping = asyncio.create_task(server.stop(60, idle_grace=0))
+            for _ in range(20):  # the connections that are idle have been closed by then
+                await asyncio.sleep(0)
+            client.sendall(hello[3:])
+            await loop.run_in_executor(None, shake_hands)
+            await stopping
+            client.close()
+
+    run(main())
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 def connect(port: int, authority: Authority) -> ssl.SSLSocket:
     plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     return authority.client().wrap_socket(plain, server_hostname="a.example")
