@@ -47,7 +47,7 @@ def _check(gathered: Gathered, application: Application, extra: Mapping[str, Any
 def _print(gathered: Gathered, application: Application, extra: Mapping[str, Any]) -> int:
     from container.config.describe import config_of
 
-    text = config_of(application, gathered.configuration).removesuffix("\n")
+    text = config_of(application, gathered).removesuffix("\n")
     try:
         text.encode()
     except UnicodeEncodeError as error:

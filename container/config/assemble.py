@@ -22,7 +22,6 @@ from container.channel.endpoints import (
     with_tls,
 )
 from container.config.build import build
-from container.config.gather import ROOTS
 from container.config.options.addresses import DEFAULT_CERTIFICATE, DEFAULT_HOST, DEFAULT_PORT, PLATFORM_PORT
 from container.config.problems import ConfigProblem
 from container.config.scripts import Scripts
@@ -56,12 +55,7 @@ _LIMITS = {
 def assemble(gathered: Gathered, stack: ExitStack) -> Application:
     """The application with all that was said of it; files that are opened for it are closed with `stack`."""
     log = open_access_log(gathered.configuration.values, stack)
-    if not gathered.sites:
-        return _site(gathered.configuration, gathered.mounts, log)
-    parts = [*gathered.sites]
-    if gathered.mounts or any(gathered.configuration.given.get(root) for root in ROOTS):
-        parts.insert(0, (gathered.configuration, gathered.mounts))
-    applications = [_site(configuration, mounts, log) for configuration, mounts in parts]
+    applications = [_site(configuration, mounts, log) for configuration, mounts in gathered.parts]
     whole, *others = applications
     for each in others:
         if each.services:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from container.channel.endpoints import Endpoint
+    from container.config.gather import Gathered
     from container.config.kinds.kind import Kind
     from container.config.layers import Configuration
     from container.config.options import Option
@@ -62,20 +63,24 @@ _OF_SCRIPTS: Final = tuple(each for each in SCRIPTS.options if each.name not in 
 _OF_SITES: Final = ("sessions", "htpasswd", "forward-auth")
 
 
-def config_of(application: Application, configuration: Configuration) -> str:
+def config_of(application: Application, gathered: Gathered) -> str:
     """The text of a container.toml that says the same; with a remark on what cannot be said in one."""
     remarks = [f"# a service that only Python has: {each!r}" for each in application.services]
     sites = {id(binding.site): binding for binding in application.bindings}
+    parts = [configuration for configuration, _ in gathered.parts]
+    if len(parts) != len(sites):  # one of them has made several
+        parts = [gathered.configuration] * len(sites)
     tables = []
-    options = describe_options(configuration, _SAID)
-    for binding in sites.values():
+    for binding, configuration in zip(sites.values(), parts, strict=True):
         assert isinstance(binding.site, Site), "bind_sites has made it one"
-        tables.append(describe_site(binding.site, binding.endpoints))
+        table = describe_site(binding.site, binding.endpoints)
+        if any(mount.get("scripts") for mount in table.get("mount", ())):
+            table = describe_options(configuration, _OF_SCRIPTS) | table
+        tables.append(table)
         if binding.site.error_pages:
             pages = ", ".join(map(str, binding.site.error_pages))
             remarks.append(f"# error pages that only Python has: {pages}")
-    if any(mount.get("scripts") for table in tables for mount in table.get("mount", ())):
-        options = describe_options(configuration, _OF_SCRIPTS) | options
+    options = describe_options(gathered.configuration, _SAID)
     own = tables[0] if len(tables) == 1 else {"site": tables} if tables else {}
     rights = {
         name: str(number)

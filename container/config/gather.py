@@ -30,6 +30,13 @@ class Gathered:
     sites: tuple[tuple[Configuration, list[Mount]], ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> list[tuple[Configuration, list[Mount]]]:
+        """What is said of each site: what stands at the top is one when it has something to serve, or is all."""
+        top = (self.configuration, self.mounts)
+        serves = self.mounts or any(self.configuration.given.get(root) for root in ROOTS)
+        return [top, *self.sites] if serves or not self.sites else [*self.sites]
+
 
 def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) -> Gathered:
     """`texts` are those of the command line, by field. ConfigProblem for what cannot be understood anywhere.

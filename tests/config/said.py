@@ -29,4 +29,4 @@ def assembled(*arguments: str) -> tuple[Gathered, Application]:
 def printed(*arguments: str) -> str:
     """What `container print` prints."""
     found, application = assembled(*arguments)
-    return config_of(application, found.configuration)
+    return config_of(application, found)

@@ -134,6 +134,25 @@ def test_what_runs_scripts_among_files_is_told(place: Path) -> None:
     assert "cgi-timeout" not in printed("--path=public", "--cgi-timeout=10")
 
 
+def test_each_of_several_sites_has_its_own_options(place: Path) -> None:
+    sites = [
+        "cgi-timeout = 10\nscripts = true\n",
+        "cgi-timeout = 20\nscripts = true\n",
+        "",
+    ]
+    text = "".join(
+        f"[[site]]\nlisten = 'tcp:8{number}'\npath = 'public'\n{more}" for number, more in enumerate(sites)
+    )
+    (place / "sites.toml").write_text("log-level = 'debug'\n" + text)
+    text = printed("-c", "sites.toml")
+    first, second, third = text.split("[[site]]")[1:]
+    assert "cgi-timeout = 10" in first
+    assert "cgi-timeout = 20" in second
+    assert "cgi-timeout" not in third
+    (place / "again.toml").write_text(text)
+    assert printed("-c", "again.toml") == text
+
+
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
