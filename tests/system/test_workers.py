@@ -274,6 +274,16 @@ def test_a_second_signal_forces_the_end(workers: Any) -> None:
         assert running.wait() == 128 + signal.SIGTERM
 
 
+@pytest.mark.parametrize("shape", [("--workers", 2), ("--reload",)])
+def test_nobody_waits_for_an_application_that_is_being_imported(start: Any, app: Path, shape: Any) -> None:
+    """LC-01: Ctrl-C, while it takes its time, ends it as it ends a single process."""
+    (app / "app.py").write_text(SLOW_START + APP)
+    running = start("app:application", "--bind", "127.0.0.1:0", *shape, addresses=0)
+    until(lambda: (app / "importing").exists(), "a worker that imports")
+    assert running.stop(signal.SIGINT) == 0
+    assert running.lines == []
+
+
 def test_health_is_answered_when_every_thread_is_stuck(workers: Any) -> None:
     """LC-06: by the loop, and the worker is not killed for it."""
     running = workers(
