@@ -268,7 +268,7 @@ class HostedExchange(BaseExchange):
     def is_read(self) -> bool:
         """Does somebody wait for content?"""
         watchers = self._watchers
-        return watchers is not None and bool(watchers.on_readable or watchers.on_complete)
+        return watchers is not None and bool(watchers.on_readable or watchers.readers or watchers.on_complete)
 
     @property
     def expects_continue(self) -> bool:
