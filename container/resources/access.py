@@ -1,18 +1,24 @@
 """Who may come in, how often, and how many at a time: small wrappers around anything (RFC 9110 15.5.4, RFC 6585 4)."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import ceil
 from time import monotonic
 from typing import Final
 
 from container.message.errors import HTTPError
+from container.message.exchange import Exchange
 from container.message.networks import Networks
 from container.message.request import Request
 from container.tree.resource import Resource
 from container.tree.wrapper import Wrapper
 
 Key = Callable[[Request], str | None]
+
+# How soon it is noticed that somebody has been answered who sends no more.
+_LOOK_S: Final = 0.25
 
 
 class Allow(Wrapper):
@@ -111,7 +117,7 @@ class RateLimit(Wrapper):
 class ConcurrencyLimit(Wrapper):
     """At most `limit` requests at a time in `inner`, else 503 with Retry-After; nobody waits.
 
-    A request counts until it is answered or its client has left.
+    A request counts until it is answered or its connection is cut: one whose client has only closed its side goes on.
     """
 
     def __init__(self, inner: Resource, limit: int, *, retry_after: int = 1) -> None:
@@ -127,8 +133,11 @@ class ConcurrencyLimit(Wrapper):
         if self.active >= self.limit:
             raise HTTPError(503, "Too many requests at a time.", headers=self._headers)
         self.active += 1
-        request.exchange.on_close(self._left)
+        request.exchange.on_close(partial(self._left, request.exchange))
         return self.inner
 
-    def _left(self, error: Exception | None) -> None:
-        self.active -= 1
+    def _left(self, exchange: Exchange, error: Exception | None) -> None:
+        if error is None or exchange.gone:
+            self.active -= 1
+        else:  # it has only closed its side, and is still answered: nobody tells of the end of that
+            asyncio.get_running_loop().call_later(_LOOK_S, self._left, exchange, error)

@@ -126,7 +126,7 @@ def test_only_so_many_at_a_time() -> None:
         answer = client.get("/few")
         assert (answer.status, answer.headers.get("Retry-After")) == (503, "5")
         assert client.get("/many").status == 200
-        # One is answered, the other leaves.
+        # One is answered, the other is cut off.
         from container.message.response import Response
 
         held.exchanges[0].respond(Response("done"))
@@ -134,7 +134,7 @@ def test_only_so_many_at_a_time() -> None:
         third = client.connect()
         third.send(request("/few"))
         assert client.get("/few").status == 503
-        second.leave()
+        second.transport.reset()
         client.settle()
         fourth = client.connect()
         fourth.send(request("/few"))
@@ -143,3 +143,19 @@ def test_only_so_many_at_a_time() -> None:
             each.leave()
     with pytest.raises(ValueError, match="expected a limit"):
         ConcurrencyLimit(OK, 0)
+
+
+def test_a_client_that_closes_its_side_makes_no_room() -> None:
+    """Or whoever does that with every request would have any number of them at a time."""
+    from container.message.response import Response
+
+    held = Held()
+    limit = ConcurrencyLimit(held, 1)
+    with Client(limit) as client:
+        first = client.connect()
+        first.send(request("/"))
+        first.leave()
+        client.settle()
+        assert client.get("/").status == 503
+        held.exchanges[0].respond(Response("done"))
+        client.wait_until(lambda: not limit.active)
