@@ -22,6 +22,14 @@ from container.resources.cgi.starter import END, EXITED, FAILED, HEAD, REPORT, S
 log = logging.getLogger("container.cgi")
 
 _WARM_FILE: Final = os.path.join(os.path.dirname(starter.__file__), "warm.py")
+# As a module, which is compiled already: what the compiler leaves behind would be in every copy.
+_START: Final = """
+import sys
+from importlib.machinery import SourceFileLoader
+starter = type(sys)("starter")
+SourceFileLoader("starter", sys.argv[1]).exec_module(starter)
+starter.main(*sys.argv[2:])
+"""
 _STOP_TIMEOUT_S: Final = 5.0
 # errno of a program that never came to be, because the one that starts them has gone.
 LOST: Final = -1
@@ -95,6 +103,8 @@ class Spawner:
                 [
                     sys.executable,
                     *flags,
+                    "-c",
+                    _START,
                     starter.__file__,
                     str(theirs.fileno()),
                     marshal.dumps(setting).hex(),

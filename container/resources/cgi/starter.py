@@ -1,6 +1,6 @@
 """The program that starts scripts: a process of its own, small, with one thread and no privileges.
 
-Run as a file by `spawner.py`, which says over a socket what to start and what to end; it is the parent of all
+Run from its file by `spawner.py`, which says over a socket what to start and what to end; it is the parent of all
 scripts. It has the user and group of the scripts from its beginning, so each costs a `posix_spawn` and no
 more, and what a script does to its parent cannot hurt the server. Only the standard library is imported, and
 nothing of this package: an interpreter that starts with little is quickly copied.
@@ -253,10 +253,12 @@ def signal_group(pid: int, number: int) -> bool:
     return True
 
 
-def main(arguments: list[str]) -> None:
-    sock = _socket.socket(fileno=int(arguments[0]))
+def main(fd: str, settings: str) -> None:
+    """Run until the socket with the descriptor `fd` is closed. `settings`: a dictionary by `marshal`, as hexadecimal
+    digits."""
+    sock = _socket.socket(fileno=int(fd))
     os.set_inheritable(sock.fileno(), False)
-    setting = marshal.loads(bytes.fromhex(arguments[1]))
+    setting = marshal.loads(bytes.fromhex(settings))
     warm = None
     if setting["warm"] is not None:
         # First: the interpreter's own files may be out of reach for the scripts' user.
@@ -295,7 +297,3 @@ def load_module(path: str) -> "ModuleType":
     module = type(sys)("warm")
     SourceFileLoader("warm", path).exec_module(module)
     return module
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
