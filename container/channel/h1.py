@@ -318,7 +318,11 @@ class H1Channel(asyncio.Protocol):
         self._discarded = 0
         self.deadline = self.group.now + self.group.host.timeouts.linger
         self._backlog = 0
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # asyncio has not noticed yet that the client is gone
+            self.abort()
+            return
         self.resume_reading()
 
     def _hang_up(self) -> None:

@@ -273,7 +273,11 @@ class WebSocketChannel(asyncio.Protocol):
         self._deadline = self.group.now + self.group.host.timeouts.linger
         self._backlog = 0
         if transport.can_write_eof():
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # asyncio has not noticed yet that the client is gone
+                transport.abort()
+                return
             self._read_on()
         else:
             transport.close()

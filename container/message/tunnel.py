@@ -92,8 +92,11 @@ class TunnelEnd:
             return
         if self._saw_eof or not self.transport.can_write_eof():
             self.close()
-        else:
+            return
+        try:
             self.transport.write_eof()
+        except OSError:  # asyncio has not noticed yet that this end is gone
+            self.close()
 
     def close(self) -> None:
         """Close both when what was written has left."""

@@ -114,6 +114,28 @@ def test_serving_knows_its_port_and_answers(run: Run) -> None:
     run(main())
 
 
+def test_a_client_that_asks_and_hangs_up_is_no_error(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """As those do that only look whether a port answers: its reset comes between the answer and our end."""
+    asked = 0
+
+    class Count(Hello):
+        async def get(self, request: object) -> Response:
+            nonlocal asked
+            asked += 1
+            return Response.text("hello")
+
+    async def main() -> None:
+        async with serving(Count(), LOCAL) as server:
+            for number in range(1, 6):
+                with socket.create_connection(("127.0.0.1", server.port)) as client:
+                    client.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                while asked < number or server.connections:
+                    await asyncio.sleep(0)
+
+    run(main())
+    assert caplog.text == ""
+
+
 def test_every_interface_is_explained_to_people_only(run: Run) -> None:
     async def main() -> None:
         async with serving(Hello(), "tcp:0") as server:
