@@ -162,6 +162,8 @@ class BaseExchange(Exchange):
         body = self.request.body
         if body.complete:
             callback()
+        elif isinstance(body.error, ProtocolError):  # it broke before anybody asked
+            self.broken(body.error)
         elif not self.gone and body.error is None:
             host = self.host
             self._watch().on_complete = callback

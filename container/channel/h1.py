@@ -173,6 +173,9 @@ class H1Channel(asyncio.Protocol):
                 if parser.framing is not None:
                     self.begin_content()
                 group.dispatch(exchange)
+                if self.half_closed and parser.framing is not None and self.exchange is exchange:
+                    parser.eof()  # it was pipelined: its end was missed when the client closed its side
+                    exchange.half_closed()
                 left -= 1
                 if not left:
                     group.loop.call_soon(self.advance)

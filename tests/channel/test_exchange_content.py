@@ -12,7 +12,7 @@ from container.message.limits import Limits
 from container.message.response import Response
 from container.testing import Client
 from container.tree.site import Site
-from tests.leaf import Held, Leaf, request
+from tests.leaf import GET, Held, Leaf, request
 
 if TYPE_CHECKING:
     from container.message.request import Request
@@ -333,4 +333,30 @@ def test_content_cut_short_while_it_was_collected_is_answered() -> None:
         got = collect(held)
         connection.send_eof()
         assert connection.receive_all().responses[0].status == 400
+        assert got == []
+
+
+def test_pipelined_content_cut_short_is_answered_at_once() -> None:
+    """The client has closed its side before its request was looked at."""
+    held = Held()
+    with Client(held) as client:
+        connection = client.connect()
+        connection.send(GET + post(length=10) + b"abc")
+        connection.send_eof()
+        held.last.respond(Response(b"first"))
+        assert len(held.exchanges) == 2
+        got = collect(held)
+        client.settle()
+        assert [answer.status for answer in connection.receive_all().responses] == [200, 400]
+        assert got == []
+
+
+def test_content_cut_short_before_it_was_asked_for_is_answered() -> None:
+    held = Held()
+    with Client(held) as client:
+        connection = client.connect()
+        connection.send(post(length=10) + b"abc")
+        connection.send_eof()
+        got = collect(held)
+        assert [answer.status for answer in connection.receive_all().responses] == [400]
         assert got == []
