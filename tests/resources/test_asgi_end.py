@@ -62,6 +62,25 @@ def test_a_client_that_leaves_is_told_at_once(way: str) -> None:
         assert seen == ["http.disconnect"]
 
 
+def test_an_application_that_asks_on_and_on_does_not_keep_the_loop() -> None:
+    """CH-19."""
+    turns: list[str] = []
+
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        asyncio.get_running_loop().call_soon(turns.append, "another's")
+        await receive()
+        turns.append("its own")
+
+    with Client(serve(app)) as client:
+        connection = client.connect()
+        connection.send(GET)
+        connection.leave()
+        client.settle()
+    assert turns == ["another's", "its own"]
+
+
 def test_send_to_a_client_that_left_raises_oserror(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[OSError] = []
 

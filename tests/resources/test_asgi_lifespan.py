@@ -230,3 +230,17 @@ def test_it_may_start_again() -> None:
         with Client(site) as client:
             assert client.get("/one").text == "one 1 1"
     assert LOG == ["start one", "stop one"] * 2
+
+
+def test_an_application_that_asks_again_after_its_shutdown_keeps_nobody_from_ending() -> None:
+    asked: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while True:  # as if it were told of more lives than one
+            asked.append((await receive())["type"])
+            assert len(asked) < 100, "it keeps the loop"
+            await send({"type": f"{asked[-1]}.complete"})
+
+    with Client(Site(ASGIResource(app, lifespan="on"))):
+        pass
+    assert asked == ["lifespan.startup", "lifespan.shutdown"]

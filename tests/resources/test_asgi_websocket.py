@@ -277,3 +277,20 @@ def test_an_application_that_goes_on_after_the_end_is_cancelled_when_the_server_
     with Client(mounted(app)) as client, client.websocket("/m/"):
         pass
     assert ends == ["cancelled"]
+
+
+def test_an_application_that_asks_on_and_on_does_not_keep_the_loop() -> None:
+    turns: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        asyncio.get_running_loop().call_soon(turns.append, "another's")
+        await receive()
+        turns.append("its own")
+
+    with Client(mounted(app)) as client, client.websocket("/m/"):
+        pass
+    assert turns == ["another's", "its own"]

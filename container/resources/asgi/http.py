@@ -97,7 +97,9 @@ class HTTPCall:
                 message = await self._more()
                 if message is not None:
                     return message
-        if not self._is_over():
+        if self._is_over():
+            await asyncio.sleep(0)  # an application that asks on and on must not keep the loop
+        else:
             await self._over()
         self._told = exchange.disconnected
         return {"type": "http.disconnect"}

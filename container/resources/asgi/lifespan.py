@@ -31,7 +31,7 @@ class Lifespan:
         self._name = name
         self._mode = mode
         self._task: asyncio.Task[None] | None = None
-        self._asked = False
+        self._asked = self._told = False
         self._failure: str | None = None
 
     async def startup(self) -> None:
@@ -39,7 +39,7 @@ class Lifespan:
         if self._mode == "off":
             return
         loop = asyncio.get_running_loop()
-        self._asked = False
+        self._asked = self._told = False
         self._failure = None
         self._started: asyncio.Future[None] = loop.create_future()
         self._ending: asyncio.Future[None] = loop.create_future()
@@ -89,6 +89,11 @@ class Lifespan:
             return {"type": "lifespan.startup"}
         # A waiter that is cancelled must not cancel what others wait for.
         await asyncio.shield(self._ending)
+        if (
+            self._told
+        ):  # it goes on asking: until it is cancelled there is nothing to tell, and others must run
+            await asyncio.get_running_loop().create_future()
+        self._told = True
         return {"type": "lifespan.shutdown"}
 
     async def _send(self, message: Message) -> None:

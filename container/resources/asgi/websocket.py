@@ -113,9 +113,11 @@ class WebSocketCall:
                     await self._await_leaving()
             message = await socket.receive()
         except WebSocketDisconnected as over:
+            await asyncio.sleep(0)  # an application that asks on and on must not keep the loop
             return _disconnect(over.code, over.reason)
         except ExchangeStateError:
             if socket.state is WebSocketState.CLOSED:  # denied
+                await asyncio.sleep(0)
                 return _disconnect(ABNORMAL, "")
             raise
         if isinstance(message, str):
