@@ -12,6 +12,7 @@ from container.message.response import Response
 from container.resources.static import Files
 from container.resources.static.cache import BELIEVED_S, SMALL
 from container.resources.static.codings import accepted_codings
+from container.resources.static.names import safe_path
 from container.testing import Client
 from container.tree.pages import ErrorPage
 from container.tree.resource import Resource
@@ -401,6 +402,25 @@ def test_processors_answer_for_files_and_what_is_behind_them(public: Path) -> No
     assert made[0] == str(public / "run.cgi")
     assert len(made) == 5
     assert files.registry == {"count": made}  # ST-22
+
+
+@pytest.mark.parametrize("segment", ["/a", "/%61", "/a.php"])
+@pytest.mark.parametrize("ignored", [[], ["*"]])
+def test_a_path_of_many_segments_is_looked_at_once(
+    public: Path, segment: str, ignored: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ST-19: what is before each of its slashes would be looked for in a time that grows with its square."""
+    looked_at: list[int] = []
+
+    def counted(rest: bytes, *, dotfiles: bool) -> bytes | None:
+        looked_at.append(len(rest))
+        return safe_path(rest, dotfiles=dotfiles)
+
+    monkeypatch.setattr("container.resources.static.resource.safe_path", counted)
+    files = Files(public, processors={".php": lambda path, files: ErrorPage(418)}, ignore_ext=ignored)
+    with Client(files) as client:
+        assert client.get(segment * 600).status == 404
+    assert sum(looked_at) < 3 * 600 * len(segment)
 
 
 def test_a_front_controller_answers_for_whatever_is_no_file(public: Path) -> None:

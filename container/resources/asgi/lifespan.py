@@ -89,9 +89,8 @@ class Lifespan:
             return {"type": "lifespan.startup"}
         # A waiter that is cancelled must not cancel what others wait for.
         await asyncio.shield(self._ending)
-        if (
-            self._told
-        ):  # it goes on asking: until it is cancelled there is nothing to tell, and others must run
+        if self._told:
+            # It asks on and on: there is no more to tell, and others must run until it is cancelled.
             await asyncio.get_running_loop().create_future()
         self._told = True
         return {"type": "lifespan.shutdown"}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import isclass
 from os import PathLike
 from typing import Final, Protocol, TypeAlias, runtime_checkable
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from container.message.errors import HTTPError
 from container.message.file_body import FileBody
@@ -295,17 +295,22 @@ class Files(Resource):
         there is a front controller."""
         rest = rest_of(request)
         ends = [at for at in range(1, len(rest)) if rest[at] == 0x2F]
+        begin = 1
         for end in [*ends, len(rest)]:
+            name, begin = rest[begin:end], end + 1
+            is_last = end == len(rest)
+            if not is_last and not (self._ignores or extension(unquote_to_bytes(name)) in self._processors):
+                continue
+            # Not for each segment, or a path of a thousand takes a million steps.
             below = safe_path(rest[:end], dotfiles=self._dotfiles)
             if below is None:
                 break
-            is_last = end == len(rest)
-            if not is_last and not (self._ignores or extension(below) in self._processors):
-                continue
             try:
                 found = self._finder.find(below)
             except OSError as error:
-                if is_last and error.errno not in MISSING:
+                if error.errno in MISSING:  # and so is all that would be below it
+                    break
+                if is_last:
                     return None
                 continue
             if found.is_file:
