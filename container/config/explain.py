@@ -74,9 +74,7 @@ async def _walk(site: Site, request: Request, watch: _Watch) -> Resource:
     request.site = site
     watch.over(site.root)
     found = resolve(site.root, request)
-    while isinstance(found, Late):
-        found = await found.arrive(request)
-    return found
+    return await found.arrive(request) if isinstance(found, Late) else found
 
 
 class _Watch:

@@ -79,8 +79,11 @@ class Late(Resource):
         return answer
 
     async def arrive(self, request: Request) -> Resource:
-        """Wait, and go on: what is found may have to be waited for again. Raises HTTPError(404)."""
-        child = await self._found
-        if child is None:
-            raise HTTPError(404)
-        return resolve(child, request)
+        """Wait, and go on, as often as what is found has to be waited for again. Raises HTTPError(404)."""
+        found: Resource = self
+        while isinstance(found, Late):  # in one frame: the client says how many there are
+            child = await found._found
+            if child is None:
+                raise HTTPError(404)
+            found = resolve(child, request)
+        return found

@@ -215,6 +215,17 @@ def test_two_requests_can_wait_for_the_same_child_at_once() -> None:
     assert root.most_waiting == 2
 
 
+def test_a_path_may_be_as_deep_as_children_that_are_waited_for_go() -> None:
+    class Endless(Leaf):
+        is_leaf = False
+
+        async def child(self, name: str, request: Request) -> Resource:  # type: ignore[override]
+            return self
+
+    with Client(Endless(lambda request: Response.text(str(len(request.prepath))))) as client:
+        assert client.get("/a" * 4000).text == "4000"
+
+
 def test_what_answers_below_a_late_child_may_be_late_itself() -> None:
     async def late(request: Request) -> Response:
         await asyncio.sleep(0)
