@@ -41,8 +41,8 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     name, value = _load(source, settings, own)
     if hosts:
         value = _with_hosts(hosts, name, value, settings)
-    below = _scripts(source, settings)
-    below += [(mount.path, mounted(mount, settings)) for mount in own if mount.path]
+    below = [("", path, resource) for path, resource in _scripts(source, settings)]
+    below += [(mount.origin, mount.path, mounted(mount, settings)) for mount in own if mount.path]
     if isinstance(value, Application):
         application = value
     else:
@@ -51,8 +51,9 @@ def build(source: Source, settings: Settings, endpoints: Sequence[Endpoint] = ()
     sites = bind_sites(application, name, settings, endpoints)
     if below and len(sites) != 1:
         raise ConfigProblem(f"expected one site to mount at, got {len(sites)} in {name}")
-    for path, resource in below:
-        sites[0].mount(path, resource)
+    for origin, path, resource in below:
+        with blaming(origin):
+            _put(sites[0], path, resource)
     for site in sites:
         allow_larger_content(site)
     return application
@@ -94,6 +95,14 @@ def mounted(mount: Mount, settings: Settings) -> Resource:
     return resource
 
 
+def _put(above: Resource, path: str, resource: Resource) -> None:
+    """Mount it; ConfigProblem where nothing can be mounted: in virtual hosts that have no default."""
+    try:
+        above.mount(path, resource)
+    except ValueError as error:
+        raise ConfigProblem(str(error)) from error
+
+
 def _with_hosts(mounts: Sequence[Mount], name: str, value: object, settings: Settings) -> Resource:
     """Virtual hosts, and for all other hosts what else there is to serve."""
     from container.resources.vhost import VirtualHosts
@@ -104,7 +113,8 @@ def _with_hosts(mounts: Sequence[Mount], name: str, value: object, settings: Set
     for mount in mounts:
         resource = mounted(mount, settings)
         if mount.path:
-            hosts.setdefault(mount.place.host, Resource()).mount(mount.path, resource)
+            with blaming(mount.origin):
+                _put(hosts.setdefault(mount.place.host, Resource()), mount.path, resource)
         else:
             hosts[mount.place.host] = resource
     default = None if value is None else as_resource(value, name, settings)

@@ -76,6 +76,10 @@ IN_FILES = [
      ':1: expected one kind, such as wsgi or files, in mount[1], got none (did you mean "wsgi"?)'),
     (_MOUNT + "files = 'public'\nwsgi = 'hello'",
      ":1: expected one kind, such as wsgi or files, in mount[1], got files and wsgi"),
+    ("[[mount]]\npath = '/'\nvhosts = 'public'\n[[mount]]\npath = '/x'\nfiles = 'public'",
+     ":4: expected VirtualHosts with a default to mount 'x' in, got one without"),
+    ("[[mount]]\nhost = 'a'\npath = '/x'\nvhosts = 'public'\n[[mount]]\nhost = 'a'\npath = '/x/y'\n"
+     "files = 'public'", ":5: expected VirtualHosts with a default to mount 'y' in, got one without"),
     (_MOUNT + "files = 1", ":3: expected text for mount[1].files, got 1"),
     (_MOUNT + "files = ''", ':1: expected something after "files:", got nothing'),
     (_MOUNT + "files = 'nowhere'", ":1: expected a directory, got 'nowhere': nothing is there"),
@@ -170,6 +174,8 @@ IN_THE_ENVIRONMENT = [
     ({"CONTAINER_CONFIG": "nowhere.toml"}, "cannot read nowhere.toml: no such file or directory"),
 ]
 ON_THE_LINE = [
+    (["--mount", "/=vhosts:public", "--mount", "/x=path:public"],
+     "expected VirtualHosts with a default to mount 'x' in, got one without"),
     (["-c", "nowhere.toml"], "cannot read nowhere.toml: no such file or directory"),
     (["-c", "public"], "cannot read public: is a directory"),
     (["--env-file=nowhere"], "cannot read nowhere: no such file or directory"),
