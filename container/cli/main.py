@@ -110,7 +110,7 @@ def _main(arguments: list[str]) -> int:
     started_in = os.getcwd() if wants_arbiter(options) else None
     enter_directories(options)
     configure_logging(logs_of(options))
-    _remark(gathered)
+    _remark(gathered, options)
     looking = _looking(name, options)
     with ExitStack() as stack:
         if looking is not None:
@@ -133,11 +133,15 @@ def _looking(name: str, options: Mapping[str, Any]) -> str | None:
     return None if name == "run" else name
 
 
-def _remark(gathered: Gathered) -> None:
+def _remark(gathered: Gathered, options: Mapping[str, Any]) -> None:
     if gathered.file is not None:
         say(f"container reads {gathered.file}")
     for remark in gathered.remarks:
         complain(f"warning: {remark}")
+    if options["debug"] and not options["reload"] and gathered.configuration.values["reload"] is None:
+        complain(
+            'warning: --debug does not reload without watchfiles: pip install "container-server[reload]"'
+        )
 
 
 def enter_directories(options: Mapping[str, Any]) -> None:

@@ -179,6 +179,20 @@ def test_an_error_of_the_users_code_shows_their_frames_only(
     assert done.stderr.splitlines()[-1].startswith(f"container: {line}")
 
 
+@pytest.mark.parametrize(("option", "warned"), [("--debug", True), ("--no-reload", False)])
+def test_debug_that_cannot_reload_says_so(here: Path, option: str, warned: bool) -> None:
+    script = (
+        "import sys; sys.modules['watchfiles'] = None; from container.cli.main import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "check", "--path=public", "--debug", option],
+        cwd=here, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    warning = 'container: warning: --debug does not reload without watchfiles: pip install "container-server[reload]"'
+    assert (warning in done.stderr.splitlines()) is warned
+
+
 def test_version_and_help(here: Path) -> None:
     version = finish(here, "--version")
     assert re.fullmatch(r"container \d+\.\d+\.\d+\n", version.stdout)
