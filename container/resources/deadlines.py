@@ -23,13 +23,13 @@ class Deadline:
     A call that was given up before it began never begins; one that has ended is never given up.
     """
 
-    __slots__ = ("_abandoned", "_guard", "at", "done", "thread")
+    __slots__ = ("_abandoned", "_guard", "_replaced", "at", "done", "thread")
 
     def __init__(self, at: float) -> None:
         self.at = at
         self.thread = 0
         self.done = False
-        self._abandoned = False
+        self._abandoned = self._replaced = False
         self._guard = threading.Lock()
 
     # In the call's thread.
@@ -45,7 +45,7 @@ class Deadline:
         """It has ended: has its thread been replaced meanwhile?"""
         with self._guard:
             self.done = True
-            return self._abandoned
+            return self._replaced
 
     # On the loop.
 
@@ -54,6 +54,14 @@ class Deadline:
         with self._guard:
             self._abandoned = not self.done
             return self._abandoned
+
+    def replace_thread(self, pool: ThreadPool) -> None:
+        """Give `pool` another thread in place of its own, which is stuck. Raises RuntimeError when the system has no
+        more of them: then its own goes on when it comes back."""
+        with self._guard:
+            if not self.done:
+                pool.add_thread()
+                self._replaced = True
 
 
 class TimedCall(Protocol):
@@ -108,11 +116,14 @@ class Deadlines:
     def _give_up(self, call: TimedCall, deadline: Deadline) -> None:
         exchange = call.exchange
         if deadline.thread:
-            self._pool.add_thread()
             self._log.error(
                 "%s took longer than %g s in thread %d:\n%s",
                 exchange.request, self.timeout, deadline.thread, stack_of(deadline.thread),
             )  # fmt: skip
+            try:
+                deadline.replace_thread(self._pool)
+            except RuntimeError as error:
+                self._log.error("no other thread takes its place: %s", error)
         else:
             self._log.error("%s waited longer than %g s for a thread", exchange.request, self.timeout)
         call.give_up()

@@ -135,11 +135,16 @@ class ThreadPool:
             pass
 
     def add_thread(self) -> None:
-        """One more thread: at the start, or in place of one that is stuck."""
+        """One more thread: at the start, or in place of one that is stuck. Raises RuntimeError when the system has no
+        more of them."""
         self._made += 1
         thread = threading.Thread(target=self._work, name=f"{self.name}-{self._made}", daemon=True)
         self._alive.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            self._alive.discard(thread)
+            raise
 
     def _collect(self) -> None:
         # Cleared first: a thread that appends from now on wakes the loop again.

@@ -98,6 +98,34 @@ def test_an_application_that_takes_too_long_is_answered_for(caplog: pytest.LogCa
     assert len(caplog.records) == 1
 
 
+def test_where_the_system_has_no_more_threads_the_stuck_ones_go_on_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every client gets its answer, and the pool is as large as before."""
+    app = App()
+    resource = make(app, timeout=NEVER)
+    with Client(resource) as client:
+        stuck = [client.connect() for _ in range(3)]
+        for connection in stuck:
+            connection.send(request("/stuck"))
+        client.wait_until(lambda: len(app.begun) == 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", _no_more_threads)
+            expire(client, resource)
+            assert [connection.receive().status for connection in stuck] == [504] * 3
+        assert "no other thread takes its place: can't start new thread" in caplog.text
+        app.gate.set()
+        assert client.get("/").status == 200
+        assert workers(resource) == 2
+        stuck[0].send(request("/stream"))
+        assert stuck[0].receive().body == b"begunlate"
+    assert workers(resource) == 0
+
+
+def _no_more_threads(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_all_threads_may_be_stuck_at_once() -> None:
     app = App()
     resource = make(app, threads=3)
