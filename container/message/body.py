@@ -134,12 +134,16 @@ class Body:
         Raises ClientDisconnected when the exchange is over and its content gone.
         """
         assert self.complete, "file() before the content was complete"
-        if self._dropped:
-            raise ClientDisconnected("the exchange is over, and with it the content of its request")
+        self.check_there()
         if self._file is None:
             return io.BytesIO(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         self._file.seek(0)
         return self._file
+
+    def check_there(self) -> None:
+        """Raises ClientDisconnected when the exchange is over and the content gone."""
+        if self._dropped:
+            raise ClientDisconnected("the exchange is over, and with it the content of its request")
 
     def discard(self) -> None:
         """Nobody will read any more: free memory, file and quota; what still comes is only counted."""

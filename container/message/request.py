@@ -7,7 +7,7 @@ for. Answering is the exchange's work; finding the resource is `tree/traverse.py
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from types import coroutine
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from container.message.authority import split_authority
@@ -337,7 +337,7 @@ class Request:
         body = self.body
         if body.is_kept:
             await self._complete()
-            async for piece in _pieces(body.file()):
+            async for piece in _pieces(body):
                 yield piece
             return
         while True:
@@ -382,7 +382,7 @@ class Request:
             parser = FormParser(self.headers.get("content-type") or "", limits=limits or FormLimits())
             await self._complete()
             try:
-                async for piece in _pieces(self.body.file()):
+                async for piece in _pieces(self.body):
                     parser.feed(piece)
                 lazy["form"] = parser.finish()
             except BaseException:
@@ -440,11 +440,14 @@ class Request:
         return f"<{type(self).__name__} {self.method} {target} HTTP/{self.http_version}>"
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    """A file in pieces, with a turn of the loop after each."""
+async def _pieces(body: Body) -> AsyncIterator[bytes]:
+    """Content that is kept in pieces, with a turn of the loop after each: the client may leave in any of them. Raises
+    ClientDisconnected."""
+    file = body.file()
     while piece := file.read(_PIECE):
         yield piece
         await _turn()
+        body.check_there()
 
 
 @coroutine

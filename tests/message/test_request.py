@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 import pytest
 
 from container.message.authority import split_authority
-from container.message.body import EMPTY, Body
+from container.message.body import EMPTY, Body, SpoolQuota
 from container.message.connection import Connection
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError
 from container.message.form_limits import FormError, FormLimits
@@ -256,6 +256,21 @@ def test_form_content() -> None:
     form = finished(request.form())
     assert form.items() == [("a", "1"), ("b", "é"), ("a", "2")]
     assert finished(request.form()) is form
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_a_client_may_leave_while_its_form_is_parsed(memory: int) -> None:
+    """The content is gone then, and the files of the form have nobody left who would close them."""
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    request = sending(content_type=b"multipart/form-data; boundary=x")
+    request.body.spool(memory, SpoolQuota(1 << 20))
+    request.body.feed(head + b"a" * 200_000 + b"\r\n--x--\r\n")
+    request.body.finish([])
+    parsing = request.form()
+    parsing.send(None)
+    request.release()
+    with pytest.raises(ClientDisconnected):
+        finished(parsing)
 
 
 def test_content_that_is_no_form_is_refused() -> None:
