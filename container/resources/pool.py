@@ -70,6 +70,9 @@ class ThreadPool:
         self._users += 1
         if self._users == 1:
             self.loop = asyncio.get_running_loop()
+            # Nothing of a loop that has ended will call back.
+            self._ready = []
+            self._relieving = self._waking = False
             for _ in range(self.threads):
                 self.add_thread()
 
@@ -85,6 +88,8 @@ class ThreadPool:
         stuck = [thread.name for thread in alive if thread.is_alive()]
         if stuck:
             log.warning("still busy at the end, left behind: %s", ", ".join(stuck))
+        # Those keep what tells them to end: it is not for the threads of another start.
+        self._jobs, self._idle = deque(), []
 
     def submit(self, job: Job) -> bool:
         """Run `job` soon; False when the queue is full."""

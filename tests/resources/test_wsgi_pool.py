@@ -304,6 +304,33 @@ def test_what_comes_after_the_loop_has_ended_is_dropped() -> None:
     assert job.times_delivered == 0
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_pool_that_left_a_thread_behind_may_start_again(is_late: bool) -> None:
+    pool = ThreadPool(1)
+    gate = threading.Event()
+    stuck = Job(lambda: (gate.wait(10), pool.deliver(stuck)))
+
+    async def leave_behind() -> None:
+        pool.start()
+        pool.submit(stuck)
+        await asyncio.sleep(0.005)
+        await pool.stop(0)
+
+    async def use() -> int:
+        pool.start()
+        try:
+            return await asyncio.wait_for(pool.call(lambda: 42), 5)
+        finally:
+            await pool.stop()
+
+    asyncio.run(leave_behind())
+    if is_late:  # it speaks up between the two loops
+        gate.set()
+        assert stuck.ran.wait(5)
+    assert asyncio.run(use()) == 42
+    gate.set()
+
+
 def test_deliveries_of_one_moment_wake_the_loop_once() -> None:
     woken: list[Any] = []
 
