@@ -244,3 +244,32 @@ def test_an_application_that_asks_again_after_its_shutdown_keeps_nobody_from_end
     with Client(Site(ASGIResource(app, lifespan="on"))):
         pass
     assert asked == ["lifespan.startup", "lifespan.shutdown"]
+
+
+def test_an_application_that_does_not_stop_does_not_keep_others_from_stopping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """AS-04: it neither says that it has stopped nor ends when it is cancelled."""
+    monkeypatch.setattr("container.resources.asgi.lifespan.SHUTDOWN_S", 0.01)
+    monkeypatch.setattr("container.resources.asgi.lifespan.CANCEL_S", 0.01)
+    cancelled: list[str] = []
+
+    async def stays(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("once")
+            await asyncio.Event().wait()
+
+    site = tree(App("one"))
+    site.root.mount("two", ASGIResource(stays))
+    with Client(site):
+        pass
+    assert cancelled == ["once"]
+    assert LOG == ["start one", "stop one"]
+    assert [record.getMessage().partition(" did not ")[2] for record in caplog.records] == [
+        "stop within 0.01 s",
+        "end, left behind",
+    ]

@@ -11,6 +11,10 @@ log = logging.getLogger("container.asgi")
 LifespanMode = Literal["auto", "on", "off"]
 MODES: Final = ("auto", "on", "off")
 _VERSIONS: Final = {"version": "3.0", "spec_version": "2.0"}
+# What an application gets to stop, and to end once it is cancelled: less than the tree it is in, whose others want to
+# stop, too.
+SHUTDOWN_S: Final = 7.0
+CANCEL_S: Final = 1.0
 
 
 class LifespanError(Exception):
@@ -67,14 +71,18 @@ class Lifespan:
         log.info("%s is served without lifespan: %s", self._name, _reason(error))
 
     async def shutdown(self) -> None:
-        """Have the application stop, and wait for it. What it raises is logged."""
+        """Have the application stop, and wait for it as long as it may take. What it raises is logged."""
         if self._task is None:
             return
         try:
             if not self._ending.done():
                 self._ending.set_result(None)
-            await asyncio.wait({self._task, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if self._failure is not None:
+            done, _ = await asyncio.wait(
+                {self._task, self._stopped}, timeout=SHUTDOWN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                log.error("%s did not stop within %g s", self._name, SHUTDOWN_S)
+            elif self._failure is not None:
                 log.error("%s did not stop cleanly: %s", self._name, self._failure)
             elif not self._stopped.done() and (error := self._error()) is not None:
                 log.error("%s failed while it stopped", self._name, exc_info=error)
@@ -131,8 +139,10 @@ class Lifespan:
         self.state = None
         if task is not None:
             task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled():
+            await asyncio.wait({task}, timeout=CANCEL_S)
+            if not task.done():
+                log.warning("the lifespan of %s did not end, left behind", self._name)
+            elif not task.cancelled():
                 task.exception()  # it has been told already
 
 
