@@ -1,6 +1,6 @@
 """What a second worker is worth: requests a second of a handler that burns 5 ms of CPU, with one worker and with two.
 
-    python benchmarks/workers.py                      # 3 rounds of 4 s; needs wrk and two cores
+    python benchmarks/workers.py [--threads 4]        # 3 rounds of 4 s; needs wrk and two cores
 
 The servers are started together and loaded in turn, 1 2 1 2, so that the ratio is formed between neighbours in time.
 The load generator shares the cores: at 400 requests a second it needs little of them.
@@ -53,6 +53,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--threads", type=int, default=4, help="of each worker")
     arguments = parser.parse_args()
     end_on_sigterm()
     samples: Samples = {"1": {}, "2": {}}
@@ -63,6 +64,7 @@ def main() -> None:
         for workers in samples:
             port = free_port()
             command = [sys.executable, "-m", "container", "--wsgi", "workers.application", "--workers", workers,
+                       "--threads", str(arguments.threads),
                        "--listen", f"tcp:{port}:interface=127.0.0.1", "--no-access-log"]  # fmt: skip
             servers[workers] = stack.enter_context(
                 running(command, port, cwd=HERE, env=environment, core=None, output=folder / workers)
