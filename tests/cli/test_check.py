@@ -91,3 +91,20 @@ def test_two_sites_have_two_addresses(here: Path) -> None:
 def test_a_pidfile_that_is_there_may_be_of_the_server_that_runs(here: Path) -> None:
     (here / "pid").write_text(f"{os.getppid()}\n")
     checked("--path=public", "--pidfile=pid")
+
+
+INNER = """
+from container import Application, Data, Resource, Sessions, Site, SQLiteStore
+
+root = Resource()
+root.mount("inner", Site(Data("hello", "text/plain"), sessions=Sessions(store=SQLiteStore("nowhere/s.db"))))
+application = Application("outer")
+application.serve(Site(root), "tcp:81")
+"""
+
+
+def test_sites_inside_of_sites_are_looked_at_too(here: Path) -> None:
+    """CF-07"""
+    (here / "inner.tac").write_text(INNER)
+    with pytest.raises(CheckFailed, match="expected a directory for sessions"):
+        checked("-y", "inner.tac")
