@@ -150,23 +150,23 @@ class CGICall:
     # Its output. That of a quick script is read at its end, all at once: to be told of each word is dear.
 
     def look(self, *, patient: bool) -> bool:
-        """It has not been quick: see what it has said, and send what was seen the last time. Without patience listen,
-        even to silence. Whether another look is wanted after a while."""
+        """It has not been quick: see what it has said, and send what was seen the last time. Without patience go
+        on reading, though it says nothing. Whether another look is wanted after a while."""
         if self._holds:
             self._release()
         elif self._output >= 0 and not self._reading:
             self._read()
             if not patient:
-                self._listen()
+                self._keep_reading()
         return self._output >= 0 and (self._holds or not self._reading) and not self._paused
 
-    def _listen(self) -> None:
+    def _keep_reading(self) -> None:
         """Hear what it says as it comes."""
         if self._output >= 0 and not self._reading and not self._paused:
             self._reading = True
             self._loop.add_reader(self._output, self._read)
 
-    def _stop_listening(self) -> None:
+    def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._output)
@@ -224,7 +224,7 @@ class CGICall:
             try:
                 self.exchange.start(head.status, self._block, head.reason)
                 self._write(held)  # nothing held: the client may want to know the head already
-                self._listen()
+                self._keep_reading()
             except Exception as error:  # noqa: BLE001  # a hook of the tree raised
                 self.refuse(error)
 
@@ -241,7 +241,7 @@ class CGICall:
         if self.exchange.gone and not self.answered:
             self.give_up()
         elif not flows and not self.answered:
-            self._stop_listening()
+            self._stop_reading()
             self._paused = True
             self.exchange.when_writable(self._resume)
 
@@ -249,7 +249,7 @@ class CGICall:
         if self._output >= 0:
             self._paused = False
             self.touched = self._loop.time()
-            self._listen()
+            self._keep_reading()
 
     def _output_ended(self) -> None:
         self._close_output()
@@ -321,7 +321,7 @@ class CGICall:
             self.words.complain(describe_end(code))
         if not self.answered:  # others may go on for it; the gateway looks after it no more
             self._release()
-            self._listen()
+            self._keep_reading()
             self.watch()
         self.gateway.released(self)
 
@@ -417,7 +417,7 @@ class CGICall:
 
     def _close_output(self) -> None:
         if self._output >= 0:
-            self._stop_listening()
+            self._stop_reading()
             os.close(self._output)
             self._output = -1
 
