@@ -37,6 +37,11 @@ class Lines(list[str]):
         with self._grown:
             return self._grown.wait_for(lambda: any(text in line for line in self), PATIENCE_S)
 
+    def refusals(self) -> list[str]:
+        """The lines of requests whose start could not be read: no others, as a worker may still be telling of an
+        earlier test."""
+        return [line for line in self if line.split('"')[1] == "-"]
+
 
 class Board:
     """Serves the stages by name to whoever connects to `port`; what the servers log comes to `log`, and what they
