@@ -72,6 +72,7 @@ class ArrivalListener:
         # Connections to take before others are waited for again, and after that.
         self._in_turn = self._burst = 1
         self._is_reading = False
+        self._is_waiting = False
         self._is_closed = False
 
     async def start_serving(self) -> None:
@@ -88,7 +89,7 @@ class ArrivalListener:
         self._read()
 
     def _read(self) -> None:
-        if not (self._is_reading or self._is_closed or self._is_full()):
+        if not (self._is_reading or self._is_closed or self._is_waiting or self._is_full()):
             self._is_reading = True
             self.group.loop.add_reader(self._socket.fileno(), self._accept)
 
@@ -103,8 +104,7 @@ class ArrivalListener:
             return False
         self._in_turn = self._burst
         self._burst = min(2 * self._burst, BURST_MAX)
-        self._pause()
-        self.group.loop.call_later(PATIENCE_S, self._read)
+        self._wait(PATIENCE_S)
         return True
 
     def _is_full(self) -> bool:
@@ -115,6 +115,16 @@ class ArrivalListener:
         if self._is_reading:
             self._is_reading = False
             self.group.loop.remove_reader(self._socket.fileno())
+
+    def _wait(self, seconds: float) -> None:
+        """Accept nothing meanwhile."""
+        self._pause()
+        self._is_waiting = True
+        self.group.loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_waiting = False
+        self._read()
 
     def _accept(self) -> None:
         if self._lets_others():
@@ -127,8 +137,7 @@ class ArrivalListener:
             if error.errno not in _NO_RESOURCES:
                 raise
             log.error("cannot accept connections: %s", error.strerror)
-            self._pause()
-            self.group.loop.call_later(RETRY_S, self._read)
+            self._wait(RETRY_S)
             return
         connection.setblocking(False)
         self._arrivals.add(Arrival(self, connection))

@@ -45,6 +45,8 @@ class Room:
         self._most = sys.maxsize if most is None else most
         self._balance = balance
         self._taken = 0
+        # These take room, but ask for nothing more.
+        self._ending: set[Channel] = set()
         self._waiting: list[Callable[[], None]] = []
 
     @property
@@ -54,7 +56,7 @@ class Room:
     @property
     def is_ahead(self) -> bool:
         """Has another process fewer?"""
-        return self._balance is not None and self._balance.is_ahead(self._taken)
+        return self._balance is not None and self._balance.is_ahead(self._taken - len(self._ending))
 
     def wanted_by(self, accept: Callable[[], None]) -> None:
         """Call `accept` whenever there is room again."""
@@ -72,8 +74,14 @@ class Room:
         self._taken += 1
         self.tell()
 
-    def give(self) -> None:
+    def end(self, channel: Channel) -> None:
+        """The client of `channel` sends no more: the process is free for another, whatever is still to be answered."""
+        self._ending.add(channel)
+        self.tell()
+
+    def give(self, channel: Channel) -> None:
         self._taken -= 1
+        self._ending.discard(channel)
         self.tell()
         if self._taken == self._most - 1:
             self._call()
@@ -81,7 +89,7 @@ class Room:
     def tell(self) -> None:
         """Let the other processes know."""
         if self._balance is not None:
-            self._balance.tell(self._taken)
+            self._balance.tell(self._taken - len(self._ending))
 
     def _call(self) -> None:
         for accept in self._waiting:
@@ -162,10 +170,15 @@ class ChannelGroup:
 
     def remove(self, channel: Channel) -> None:
         if self.room is not None and channel in self.channels:
-            self.room.give()
+            self.room.give(channel)
         self.channels.discard(channel)
         if self._drained is not None and not self.channels:
             self._drained.set()
+
+    def ending(self, channel: Channel) -> None:
+        """`channel` will be removed when what has come is answered."""
+        if self.room is not None and channel in self.channels:
+            self.room.end(channel)
 
     async def drain(self, timeout: float | None, *, idle_grace: float = IDLE_GRACE_S) -> bool:
         """Answer what is in flight, then close; True when all of it was done within `timeout` seconds.

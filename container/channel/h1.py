@@ -114,6 +114,7 @@ class H1Channel(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more, but may still read: answer what has come, then close."""
         self.half_closed = True
+        self.group.ending(self)
         self.parser.eof()
         if self._lingering:
             return False

@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 from container import AccessLog, Resource, Response, Site
+from container.channel import arrival
 from container.channel.balance import Balance, shared_figures
 from container.channel.endpoints import ListenError, TCPEndpoint, parse_endpoint
 from container.channel.group import ChannelGroup
@@ -366,6 +367,63 @@ def test_processes_share_the_connections_of_a_socket(run: Run) -> None:
         for server in servers[:2]:
             await server.stop()
         sock.close()
+
+    run(main())
+
+
+def test_who_lets_others_go_first_is_not_woken_by_its_own_connections(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GW-01: that one of them has begun is no reason to take the next before the time of the others is over."""
+    monkeypatch.setattr(arrival, "PATIENCE_S", PATIENCE_S)
+
+    async def main() -> None:
+        endpoints = as_endpoints([LOCAL])
+        (sock,) = endpoints[0].listen()
+        figures = shared_figures()
+        Balance(figures, 1).tell(0)  # it says that it is there, and accepts nothing
+        server = Server([(Site(Hello()), endpoints)], balance=Balance(figures, 0))
+        clients = [await asyncio.open_connection("127.0.0.1", sock.getsockname()[1]) for _ in range(9)]
+        server.adopt([(0, 0, sock)])
+        await server.start()
+        for reader, writer in clients[:2]:  # so many make it be ahead
+            writer.write(GET)
+            assert b" 200 " in await reader.readline()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert 2 <= server.connections < 9
+        for _, writer in clients:
+            writer.close()
+        await server.stop()
+        sock.close()
+
+    run(main())
+
+
+def test_a_connection_whose_client_sends_no_more_does_not_count_among_processes(run: Run) -> None:
+    """GW-01: clients that come when others have just gone are shared evenly, though those are still being answered."""
+
+    async def main() -> None:
+        figures = shared_figures()
+        gate = asyncio.Event()
+        hello = Hello(gate=gate)
+        server = Server([(Site(hello), as_endpoints([LOCAL]))], balance=Balance(figures, 0))
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(GET)
+        await hello.asked.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            while figures[0] & 0xFFFF != 1:  # an arrival and a channel for a moment
+                await asyncio.sleep(0)
+            writer.write_eof()
+            while figures[0] & 0xFFFF:
+                await asyncio.sleep(0)
+        assert server.connections == 1
+        gate.set()
+        assert b" 200 " in await reader.readline()
+        await reader.read()
+        writer.close()
+        await server.stop()
 
     run(main())
 
