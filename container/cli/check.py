@@ -19,7 +19,7 @@ from container.channel.endpoints import (
 from container.cli.processes import check_processes, wants_arbiter
 from container.config.addresses import spell_endpoint
 from container.config.assemble import privileges_of, source_of
-from container.service.loop import EXIT_ERROR, EXIT_START_FAILED, choose_loop, resources_of
+from container.service.loop import EXIT_ERROR, EXIT_START_FAILED, choose_loop
 from container.service.pidfile import Pidfile, PidfileProblem
 from container.service.privileges import PrivilegeProblem
 from container.tree.site import Site
@@ -54,7 +54,8 @@ def check(gathered: Gathered, application: Application, options: Mapping[str, An
         raise CheckFailed(str(problem), EXIT_ERROR) from problem
     if privileges.chroot is None and privileges.rundir is None:  # else only what is there then is known
         sites = [binding.site for binding in application.bindings if isinstance(binding.site, Site)]
-        _check_stores(resources_of(sites))
+        for site in sites:
+            _check_stores(site.all_resources())
 
 
 def _check_process(application: Application, options: Mapping[str, Any], privileges: Privileges) -> None:

@@ -28,7 +28,6 @@ from container.message.response import HTML, Response
 from container.resources.asgi import ASGIResource
 from container.resources.wsgi import WSGIResource
 from container.service.logs import say
-from container.service.loop import resources_of
 from container.service.visitors import Pass, is_from_here
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -96,7 +95,7 @@ class Debugger:
 
     def attach(self, site: Site) -> None:
         """To a site and everything in it."""
-        for resource in [*resources_of([site])]:
+        for resource in [*site.all_resources()]:
             if isinstance(resource, WSGIResource | ASGIResource):
                 _let_out(resource.app)
             if isinstance(resource, WSGIResource):

@@ -17,6 +17,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from container import __version__
@@ -36,11 +37,10 @@ from container.tree.health import Health
 from container.tree.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from types import FrameType
 
     from container.service.application import Binding
-    from container.tree.resource import Resource
 
 log = logging.getLogger("container.server")
 
@@ -219,9 +219,10 @@ class Life:
     async def _stop(self) -> None:
         signals = self._signals
         if self._drain_delay and not signals.is_replaced:
-            for resource in resources_of(self._server.sites):
-                if isinstance(resource, Health):
-                    resource.is_ready = False
+            for site in self._server.sites:
+                for resource in site.all_resources():
+                    if isinstance(resource, Health):
+                        resource.is_ready = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._drain_delay):
                     await signals.forced.wait()
@@ -265,21 +266,10 @@ def say_serving(addresses: Sequence[str], facts: Iterable[str]) -> None:
         say(f"container {__version__} serving on {address} ({', '.join(facts)}) - Ctrl-C stops")
 
 
-def resources_of(sites: Iterable[Site]) -> Iterator[Resource]:
-    """Every resource of these trees, those of inner sites too."""
-    waiting = list(sites)
-    while waiting:
-        for resource in waiting.pop().resources():
-            if isinstance(resource, Site):
-                waiting.append(resource)
-            else:
-                yield resource
-
-
 def count_threads(sites: Iterable[Site]) -> int:
     """The threads of all distinct pools in these trees: of resources that have a `pool` with `threads`."""
     pools: dict[object, int] = {}
-    for resource in resources_of(sites):
+    for resource in chain.from_iterable(site.all_resources() for site in sites):
         if not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
             pools[pool] = getattr(pool, "threads", 0)
     return sum(pools.values())

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 import traceback
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from gunicorn.workers.base import Worker
@@ -33,7 +34,6 @@ from container.service.loop import (
     choose_loop,
     leave_within,
     prepare_process,
-    resources_of,
     rights_of,
 )
 from container.service.privileges import Privileges
@@ -188,7 +188,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _prepare_sites(self) -> None:
         several = self.workers() > 1
-        for resource in resources_of(self.server.sites):
+        for resource in chain.from_iterable(site.all_resources() for site in self.server.sites):
             if several and (many_processes := getattr(resource, "many_processes", None)) is not None:
                 many_processes()
             warning = getattr(resource, "worker_warning", None)

@@ -194,7 +194,7 @@ class Site(Resource):
 
     async def start(self) -> None:
         """Start every resource of the tree, the root first; those started are stopped when one fails."""
-        self.log = by_place(self.log, self._all_resources())
+        self.log = by_place(self.log, self.all_resources())
         self.takes_notes = self.takes_notes or getattr(self.log, "needs_notes", False)
         started: list[Resource] = []
         try:
@@ -228,10 +228,10 @@ class Site(Resource):
                 waiting.extend(reversed(resource.parts()))
         return list(found)
 
-    def _all_resources(self) -> Iterator[Resource]:
-        """Those of inner sites too."""
+    def all_resources(self) -> Iterator[Resource]:
+        """Those of inner sites, too, in place of the sites themselves."""
         for resource in self.resources():
-            yield from resource._all_resources() if isinstance(resource, Site) else (resource,)
+            yield from resource.all_resources() if isinstance(resource, Site) else (resource,)
 
     def error_response(self, request: Request, status: int, detail: str = "") -> Response:
         """The page this site shows for `status`."""
