@@ -44,10 +44,11 @@ from container.service.logs import (
     revive_loggers,
     say,
 )
-from container.service.loop import EXIT_ERROR, EXIT_NOT_LOADED, EXIT_USAGE, STOP_SIGNALS, LoopProblem, run
+from container.service.loop import EXIT_ERROR, EXIT_NOT_LOADED, EXIT_USAGE, LoopProblem, run
 from container.service.pidfile import Pidfile
 from container.service.privileges import PrivilegeProblem
 from container.service.reload import NotLoaded, ReloadProblem
+from container.service.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

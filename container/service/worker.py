@@ -30,7 +30,6 @@ from container.service.logs import complain, reopen_logs
 from container.service.loop import (
     EXIT_ERROR,
     Life,
-    StopSignals,
     choose_loop,
     leave_within,
     prepare_process,
@@ -38,6 +37,7 @@ from container.service.loop import (
 )
 from container.service.privileges import Privileges
 from container.service.server import Server, as_endpoints, as_site
+from container.service.signals import StopSignals
 
 if TYPE_CHECKING:
     import socket

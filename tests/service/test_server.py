@@ -24,6 +24,7 @@ from container.service import server as server_module
 from container.service.application import Application, Service
 from container.service.logs import revive_loggers
 from container.service.server import Server, as_endpoints, as_site, serve, serving
+from container.service.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -105,11 +106,11 @@ async def accepts_no_more(server: Server) -> None:
 
 def test_serving_knows_its_port_and_answers(run: Run) -> None:
     async def main() -> None:
-        before = [signal.getsignal(number) for number in process.STOP_SIGNALS]
+        before = [signal.getsignal(number) for number in STOP_SIGNALS]
         async with serving(Hello(), LOCAL) as server:
             assert server.urls == (f"http://127.0.0.1:{server.port}/",) == server.addresses
             assert (await ask(server.port)).endswith(b"hello")
-            assert [signal.getsignal(number) for number in process.STOP_SIGNALS] == before
+            assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
         assert refused(server.port)
 
     run(main())
@@ -639,10 +640,10 @@ def test_run_takes_an_application_through_its_life(
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(process, "freeze_memory", freeze_and_ask_for_the_end)
-    before = [signal.getsignal(number) for number in process.STOP_SIGNALS]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     assert process.run(application, loop="asyncio") == 0
     assert notes == ["privileged", "start", "start resource", "stop resource", "stop"]
-    assert [signal.getsignal(number) for number in process.STOP_SIGNALS] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft == hard
     assert gc.get_freeze_count() > 0
