@@ -1,30 +1,28 @@
-"""One run of a script: its input, its output, its words on standard error, and its end (RFC 3875 6).
+"""One run of a script: its beginning, the answer it makes, and its end (RFC 3875 6).
 
 All of it runs on the loop, in callbacks of descriptors: no task waits for a script. What a script says leaves
-as it comes; when the client does not read, its pipe is not read either.
+as it comes; when the client does not read, its pipe is not read either. Its other pipes are `pipes.py`'s.
 """
 
 import asyncio
 import errno
 import os
-import signal
-import tempfile
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from container.message.errors import HTTPError
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock
 from container.message.headers import Headers
 from container.protocol.answer import AnswerHead, AnswerReader, BadAnswer
+from container.resources.cgi.pipes import PIECE, ContentPipe, ErrorPipe, as_file
 from container.resources.cgi.script import Script
 from container.resources.cgi.spawner import LOST, Spawner
-from container.resources.cgi.words import Words
+from container.resources.cgi.words import Words, describe_end, explain
 from container.tree.site import Site
 
 if TYPE_CHECKING:
     from container.resources.cgi.gateway import Gateway
 
-_PIECE: Final = 64 * 1024
 # How much of the beginning of an answer waits for its end, until the next look at it.
 _HELD_MAX: Final = 16 * 1024
 # How often what is left of the output is read when the process has ended: more than a pipe holds.
@@ -43,8 +41,8 @@ class CGICall:
     """
 
     __slots__ = (
-        "_block", "_ended", "_errors", "_head", "_held", "_holds", "_input", "_listening", "_loop", "_number",
-        "_output", "_paused", "_pending", "_reader", "_reading", "_spawner", "_told", "_watched",
+        "_block", "_ended", "_errors", "_head", "_held", "_holds", "_input", "_loop", "_number", "_output", "_paused",
+        "_reader", "_reading", "_spawner", "_told", "_watched",
         "answered", "began", "exchange", "gateway", "script", "touched", "words",
     )  # fmt: skip
 
@@ -68,10 +66,10 @@ class CGICall:
             gateway=is_gateway,
             known=gateway.heads if is_gateway else None,
         )
-        self._input = self._output = self._errors = -1
-        self._pending = b""
-        self._reading = self._paused = False
-        self._listening = self._watched = False
+        self._input: ContentPipe | None = None
+        self._errors: ErrorPipe | None = None
+        self._output = -1
+        self._reading = self._paused = self._watched = False
         self._number = 0
         self._ended: int | None = None  # the exit code
         self._told = False  # to end
@@ -99,53 +97,27 @@ class CGICall:
                 raise HTTPError(503, headers=_RETRY) from error
             raise
         self.began = self.touched = self._loop.time()
-        if self._input >= 0:
-            self._feed()
+        if self._input is not None:
+            self._input.feed()
 
     def _open(self, fds: list[int]) -> None:
         """Make the ends that the process gets into `fds`, and ours beside them."""
         body = self.exchange.request.body
         if not body.complete:
-            theirs, self._input = os.pipe()
+            theirs, ours = os.pipe()
             fds.append(theirs)
-            os.set_blocking(self._input, False)
+            self._input = ContentPipe(self.exchange, ours, self._touch)
         elif body.received:
-            fds.append(_as_file(body.file()))
+            fds.append(as_file(body.file()))
         self._output, theirs = os.pipe()
         fds.append(theirs)
         os.set_blocking(self._output, False)
-        self._errors, theirs = os.pipe()
+        ours, theirs = os.pipe()
         fds.append(theirs)
-        os.set_blocking(self._errors, False)
+        self._errors = ErrorPipe(ours, self.words)
 
-    # Its input, while the client still sends.
-
-    def _feed(self) -> None:
-        """Pass on content as far as it has come and the script takes it."""
-        body = self.exchange.request.body
-        while self._input >= 0:
-            if not self._pending:
-                self._pending = body.take(_PIECE)
-            if not self._pending:
-                if body.complete:
-                    self._close_input()
-                elif body.error is None and not self.exchange.gone:
-                    self.exchange.when_readable(self._feed)
-                return  # with an error the exchange is about to end
-            try:
-                written = os.write(self._input, self._pending)
-            except BlockingIOError:
-                self._loop.add_writer(self._input, self._feed_on)
-                return
-            except OSError:  # it reads no more
-                self._close_input()
-                return
-            self._pending = self._pending[written:]
-            self.touched = self._loop.time()
-
-    def _feed_on(self) -> None:
-        self._loop.remove_writer(self._input)
-        self._feed()
+    def _touch(self) -> None:
+        self.touched = self._loop.time()
 
     # Its output. That of a quick script is read at its end, all at once: to be told of each word is dear.
 
@@ -174,7 +146,7 @@ class CGICall:
     def _read(self) -> bool:
         """Take what has come; whether there was anything, be it the end."""
         try:
-            data = os.read(self._output, _PIECE)
+            data = os.read(self._output, PIECE)
         except BlockingIOError:
             return False
         self.touched = self._loop.time()
@@ -285,33 +257,14 @@ class CGICall:
         else:
             exchange.restart()
 
-    # Its words.
-
-    def listen_to_errors(self) -> None:
-        """It runs for a while: read its standard error as it comes. That of a short run is read at its end."""
-        if self._errors >= 0 and not self._listening:
-            self._listening = True
-            self._loop.add_reader(self._errors, self._read_errors)
-
-    def _read_errors(self) -> None:
-        try:
-            data = os.read(self._errors, _PIECE)
-        except BlockingIOError:
-            return
-        if data:
-            self.words.feed(data)
-        else:
-            self._close_errors()
-
     # Its end.
 
     def exited(self, code: int) -> None:
         """The process has ended; others of its group may still hold its output open."""
         self._ended = code
         self._close_input()  # nobody reads what is still to come
-        if self._errors >= 0:
-            self._read_errors()
-            self._close_errors()
+        if self._errors is not None:
+            self._errors.finish()
         for _ in range(_LAST_PIECES):
             if self._output < 0 or self._paused or not self._read():
                 break
@@ -345,6 +298,11 @@ class CGICall:
                 self.refuse(HTTPError(500, "The script cannot be run."))
         self._close_all()
         self.gateway.released(self)
+
+    def listen_to_errors(self) -> None:
+        """It runs for a while: read its standard error as it comes."""
+        if self._errors is not None:
+            self._errors.listen()
 
     def watch(self) -> None:
         """It takes its time: notice when the client leaves. That of a quick script is not asked for: it gets its
@@ -409,11 +367,9 @@ class CGICall:
     # Its descriptors.
 
     def _close_input(self) -> None:
-        if self._input >= 0:
-            self._loop.remove_writer(self._input)
-            os.close(self._input)
-            self._input = -1
-            self._pending = b""
+        if self._input is not None:
+            self._input.close()
+            self._input = None  # it knows of the call, and the two would keep each other alive
 
     def _close_output(self) -> None:
         if self._output >= 0:
@@ -421,18 +377,11 @@ class CGICall:
             os.close(self._output)
             self._output = -1
 
-    def _close_errors(self) -> None:
-        if self._errors >= 0:
-            if self._listening:
-                self._loop.remove_reader(self._errors)
-            os.close(self._errors)
-            self._errors = -1
-            self.words.finish()
-
     def _close_all(self) -> None:
         self._close_input()
         self._close_output()
-        self._close_errors()
+        if self._errors is not None:
+            self._errors.close()
 
 
 def fail(exchange: Exchange, error: Exception) -> None:
@@ -440,42 +389,3 @@ def fail(exchange: Exchange, error: Exception) -> None:
     site = exchange.request.site
     assert isinstance(site, Site), "a dispatched request has a site"
     site.fail(exchange, error)
-
-
-def describe_end(code: int) -> str:
-    if code >= 0:
-        return f"exited with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def explain(number: int) -> str:
-    """An errno of execve, in words that lead to the cause."""
-    if number == errno.ENOENT:
-        return "the script, or the interpreter its first line names, does not exist"
-    if number == errno.ENOEXEC:
-        return 'it does not begin with a line such as "#!/bin/sh", and is no program'
-    return os.strerror(number)
-
-
-def _as_file(file: BinaryIO) -> int:
-    """A descriptor of complete content, at its beginning, for another process."""
-    try:
-        return os.dup(file.fileno())
-    except OSError:  # it is in memory
-        content = file.read()
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("content")
-    else:
-        with tempfile.TemporaryFile(prefix="container-") as temporary:
-            fd = os.dup(temporary.fileno())
-    try:
-        while content:
-            content = content[os.write(fd, content) :]
-        os.lseek(fd, 0, os.SEEK_SET)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

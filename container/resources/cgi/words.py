@@ -1,6 +1,9 @@
 """What scripts say on standard error, and what is to be said of them, in the server's log: line by line, bounded."""
 
+import errno
 import logging
+import os
+import signal
 from typing import Final, Protocol
 
 from container.resources.said import shown
@@ -62,3 +65,21 @@ class Words:
             return
         self._total += len(line) + 1
         log.warning("%s: %s", self._script.name, shown(line[:LINE_MAX]))
+
+
+def describe_end(code: int) -> str:
+    if code >= 0:
+        return f"exited with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def explain(number: int) -> str:
+    """An errno of execve, in words that lead to the cause."""
+    if number == errno.ENOENT:
+        return "the script, or the interpreter its first line names, does not exist"
+    if number == errno.ENOEXEC:
+        return 'it does not begin with a line such as "#!/bin/sh", and is no program'
+    return os.strerror(number)
