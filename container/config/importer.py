@@ -4,8 +4,8 @@ Here: `module:name`, `module:name.inner`, `module:factory()`, the dotted `packag
 `module`; which part of a traceback concerns the user. Not here: `.tac` files (tac.py), what is done with the
 object, printing, exit codes.
 
-A problem without a cause is a slip in the name: its one line says everything. With a cause, the user's own
-code raised, and `format_user_traceback(problem.cause)` shows where.
+A problem without a cause is a slip in a name or an argument: its one line says everything. With a cause, the
+user's own code raised, and `format_user_traceback(problem.cause)` shows where.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import container
 from container.config.problems import nearest_name
 
 if TYPE_CHECKING:
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
 
 DEFAULT_NAMES = ("application", "app")
 
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NOT_THE_USERS = (
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
+    _OURS,
     os.path.dirname(importlib.__file__) + os.sep,
     "<frozen importlib",
 )
+# How Python says that a call does not fit: "Files.__init__() got an unexpected keyword argument 'indx'".
+_REFUSED = re.compile(r"(\w+)(?:\.\w+)*\(\) (?:got|missing|takes) ")
 
 
 class ImportProblem(Exception):
@@ -104,14 +109,43 @@ def first_line(error: BaseException) -> str:
     else:
         # What the user calls may raise in our files: the line that called is theirs.
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
+        theirs = list(filter(_is_theirs, frames))
         place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return type(error).__name__ + (f": {text}" if text else "") + (f" ({place})" if place else "")
 
 
-def failure(what: str, cause: BaseException) -> ImportProblem:
+def failure(what: str, error: BaseException) -> ImportProblem:
     """The problem to raise for an exception of the user's code."""
-    return ImportProblem(f"{what} failed: {first_line(cause)}", cause)
+    return ImportProblem(f"{what} failed: {first_line(error)}", cause_to_show(error))
+
+
+def cause_to_show(error: BaseException) -> BaseException | None:
+    """The exception, unless its line says it all: something of ours was called with wrong arguments."""
+    frames = traceback.extract_tb(error.__traceback__)
+    is_ours = bool(frames) and not _is_theirs(frames[-1])
+    if isinstance(error, TypeError):
+        # Of others, only what was raised on purpose: one that just happened may be a bug of ours.
+        is_refusal = _refuses_call_of_ours(error) or (
+            is_ours and (frames[-1].line or "").startswith("raise ")
+        )
+    else:
+        is_refusal = is_ours and isinstance(error, (ValueError, OSError))
+    return None if is_refusal else error
+
+
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith(_NOT_THE_USERS)
+
+
+def _refuses_call_of_ours(error: TypeError) -> bool:
+    """Does Python refuse the arguments of a call because something of ours takes others?"""
+    name = _REFUSED.match(str(error))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if name is None or not frames:
+        return False
+    called = frames[-1].f_globals.get(name[1]) or vars(container).get(name[1])
+    module = sys.modules.get(getattr(called, "__module__", None) or "")
+    return (getattr(module, "__file__", None) or "").startswith(_OURS)
 
 
 def _import_all(parts: list[str]) -> ModuleType:

@@ -10,7 +10,7 @@ import os
 import sys
 from types import ModuleType
 
-from container.config.importer import ImportProblem, ensure_cwd_importable, first_line
+from container.config.importer import ImportProblem, cause_to_show, ensure_cwd_importable, first_line
 from container.config.problems import nearest_name
 
 VARIABLE = "application"
@@ -56,4 +56,4 @@ def _run(name: str, source: bytes, module: ModuleType) -> None:
         exec(compile(source, str(module.__file__), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:  # the user's file
         del sys.modules[MODULE_NAME]
-        raise TacProblem(f"{name} failed: {first_line(error)}", error) from error
+        raise TacProblem(f"{name} failed: {first_line(error)}", cause_to_show(error)) from error

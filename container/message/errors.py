@@ -26,8 +26,8 @@ class HTTPError(Exception):
         self.headers = headers
 
 
-class StartProblem(Exception):
-    """A resource cannot start, and nobody's code is to blame: a file cannot be opened. The message is one line."""
+class StartProblem(ValueError):
+    """A resource cannot start, and nobody's code is to blame: a directory is missing. The message is one line."""
 
 
 class ClientDisconnected(ConnectionError):

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
 
-from container.message.errors import HTTPError
+from container.message.errors import HTTPError, StartProblem
 from container.message.exchange import Exchange
 from container.message.fields import FieldBlock, Pair
 from container.message.file_body import lies_inside, open_file
@@ -136,10 +136,10 @@ class SendfileFrom(Resource):
         raise HTTPError(500)
 
     async def start(self) -> None:
-        """Raises ValueError when a directory is missing."""
+        """Raises StartProblem when a directory is missing."""
         for directory in [*self._directories, *(each for _, each in self._internal)]:
             if not os.path.isdir(directory):
-                raise ValueError(f"expected a directory to send files from, got {os.fsdecode(directory)!r}")
+                raise StartProblem(f"expected a directory to send files from, got {os.fsdecode(directory)!r}")
 
 
 class _Watched:

@@ -148,6 +148,47 @@ def test_what_we_refuse_is_reported_at_the_line_that_asked(write: Callable[[str]
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        ("Files('.', indx=[])", "TypeError: Files.__init__() got an unexpected keyword argument 'indx'"),
+        ("Files()", "TypeError: Files.__init__() missing 1 required positional argument: 'path'"),
+        ("Rewriter(None)", "TypeError: expected a Resource inside Rewriter, got None"),
+        ("BasicAuth('x', htpasswd='nowhere', users={})", "ValueError: expected one of users, htpasswd and "),
+        ("Application('shop').serve(Files('.'), 'tpc:80')", 'EndpointError: expected "tcp:PORT", got'),
+        ("open_file('nowhere')", "FileNotFoundError: [Errno 2] No such file or directory: 'nowhere'"),
+    ],
+)
+def test_wrong_arguments_for_something_of_ours_are_one_line(
+    call: str, line: str, write: Callable[[str], Path]
+) -> None:
+    imports = "from container import *\nfrom container.message.file_body import open_file\n"
+    path = write(f"{imports}application = {call}")
+    with pytest.raises(TacProblem) as caught:
+        load_tac("shop.tac")
+    assert str(caught.value).startswith(f"shop.tac failed: {line}")
+    assert str(caught.value).endswith(f" ({path}:3)")
+    assert caught.value.cause is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Files:\n    pass\nFiles(1)",
+        "from container import Service\nclass Mine(Service):\n    def __init__(self): pass\nMine(1)",
+        "int('x')",
+        "from container import *\nWSGIResource(print).prefixes(1)",
+    ],
+)
+def test_what_the_file_does_wrong_by_itself_is_shown_in_full(
+    source: str, write: Callable[[str], Path]
+) -> None:
+    write(source)
+    with pytest.raises(TacProblem) as caught:
+        load_tac("shop.tac")
+    assert caught.value.cause is not None
+
+
 def test_source_that_is_no_text_is_a_problem_of_the_file(write: Callable[[str], Path]) -> None:
     path = write("")
     path.write_bytes(b"application = 1\0")

@@ -503,6 +503,30 @@ def test_a_resource_that_does_not_start_is_exit_code_3(finish: Finish, here: Pat
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ("Files('nowhere')", "expected a directory to serve, got"),
+        ("CGIDirectory('nowhere')", "expected scripts at"),
+        ("ScriptDirectory('nowhere')", "expected a directory of scripts, got"),
+        ("SendfileFrom(Files('.'), 'nowhere')", "expected a directory to send files from, got"),
+    ],
+)
+def test_a_directory_that_is_missing_is_one_line(
+    finish: Finish, here: Path, resource: str, expected: str
+) -> None:
+    """CL-09"""
+    (here / "site.tac").write_text(
+        "from container import *\nfrom container.resources.cgi import CGIDirectory\n"
+        f"application = Application('x')\napplication.serve({resource}, 'unix:app.sock')\n"
+    )
+    done = finish("-y", "site.tac")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"container: start failed: {expected} ")
+    assert "nowhere'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_sessions_that_cannot_be_kept_are_one_line(finish: Finish, here: Path) -> None:
     """CL-09"""
     done = finish("hello:application", "--port=0", "--sessions=sqlite:nowhere/s.db")

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import Final, Protocol, Unpack
 from urllib.parse import unquote_to_bytes
 
-from container.message.errors import HTTPError
+from container.message.errors import HTTPError, StartProblem
 from container.message.exchange import Exchange
 from container.message.request import Request
 from container.message.response import Response
@@ -106,7 +106,7 @@ class _Scripts(Resource):
 
     async def start(self) -> None:
         if not os.path.exists(self.path):
-            raise ValueError(f"expected scripts at {self.path!r}: nothing is there")
+            raise StartProblem(f"expected scripts at {self.path!r}: nothing is there")
         self.gateway.start()
 
     async def stop(self) -> None:

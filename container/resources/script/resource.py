@@ -9,7 +9,7 @@ from inspect import isawaitable
 from os import PathLike
 from typing import Protocol
 
-from container.message.errors import HTTPError
+from container.message.errors import HTTPError, StartProblem
 from container.message.request import Request
 from container.message.response import Response
 from container.resources.script.page import Page
@@ -111,9 +111,9 @@ class ScriptDirectory(_Runs):
         raise HTTPError(404)
 
     async def start(self) -> None:
-        """Raises ValueError when there is no directory."""
+        """Raises StartProblem when there is no directory."""
         if not os.path.isdir(self.path):
-            raise ValueError(f"expected a directory of scripts, got {self.path!r}")
+            raise StartProblem(f"expected a directory of scripts, got {self.path!r}")
         await super().start()
 
 

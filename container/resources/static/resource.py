@@ -13,7 +13,7 @@ from os import PathLike
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from container.message.errors import HTTPError
+from container.message.errors import HTTPError, StartProblem
 from container.message.file_body import FileBody
 from container.message.request import Request
 from container.message.response import Response
@@ -343,14 +343,16 @@ class Files(Resource):
     # The life of the process.
 
     async def start(self) -> None:
-        """Raises ValueError when there is nothing at `path`, or nothing that can be served."""
+        """Raises StartProblem when there is nothing at `path`, or nothing that can be served."""
         for path in self.paths:
             try:
                 mode = os.stat(path).st_mode
             except OSError as error:
-                raise ValueError(f"expected a directory to serve, got {path!r}: {error.strerror}") from error
+                raise StartProblem(
+                    f"expected a directory to serve, got {path!r}: {error.strerror}"
+                ) from error
             if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-                raise ValueError(f"expected a directory or a file to serve, got the special file {path!r}")
+                raise StartProblem(f"expected a directory or a file to serve, got the special file {path!r}")
         self._is_file = os.path.isfile(self.path)
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
