@@ -62,7 +62,8 @@ class TLSSettings:
 
 def parse_minimum(text: str) -> ssl.TLSVersion:
     """A TLS version such as "1.2" or "TLSv1.3"; ValueError for any that is unknown, or broken by now."""
-    version = _MINIMUM.get(text.removeprefix("TLSv").removesuffix("_METHOD").replace("_", "."))
+    number = text.lower().removeprefix("tls").removeprefix("v").removesuffix("_method").replace("_", ".")
+    version = _MINIMUM.get(number)
     if version is None:
         raise ValueError(f"expected 1.2 or 1.3 as TLS version, got {text!r}")
     return version

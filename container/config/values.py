@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from container.config.problems import ConfigProblem, nearest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Schema = dict[str, Any]
 
@@ -231,20 +231,24 @@ class Duration(Text):
 
 
 class Choice(Text):
-    """One of several words."""
+    """One of several words. `also`: what others call them, for those who know it from elsewhere."""
 
-    def __init__(self, names: Sequence[str], metavar: str = "MODE") -> None:
+    def __init__(
+        self, names: Sequence[str], metavar: str = "MODE", *, also: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(metavar)
         self.names = tuple(names)
+        self._also = also or {}
 
     def parse(self, text: str, name: str) -> str:
-        if text.lower() in self.names:
-            return text.lower()
-        hint = nearest_name(text.lower(), self.names)
+        word = self._also.get(text.lower(), text.lower())
+        if word in self.names:
+            return word
+        hint = nearest_name(word, self.names)
         raise ConfigProblem(f"expected {', '.join(self.names)} for {name}, got {text!r}{hint}")
 
     def schema(self) -> Schema:
-        return {"enum": list(self.names)}
+        return {"enum": [*self.names, *self._also]}
 
 
 def spell_size(size: int | None) -> str:

@@ -19,6 +19,11 @@ DEFAULT_PORT: Final = int(_port)
 PLATFORM_PORT: Final = "PORT"
 # As of Twisted.
 DEFAULT_CERTIFICATE: Final = "server.pem"
+# Names and numbers of ssl.VerifyMode, as others have them.
+_VERIFY_MODES: Final = {
+    "cert_none": "none", "cert_optional": "optional", "cert_required": "required",
+    "0": "none", "1": "optional", "2": "required",
+}  # fmt: skip
 
 
 def _endpoint(text: str, name: str) -> Endpoint:
@@ -78,7 +83,7 @@ TLS: Final = Section(
     "TLS",
     (
         option(
-            "--ssl-certfile", "--tls-cert", "--certfile", "--certificate", type=Text("FILE"),
+            "--ssl-certfile", "--tls-cert", "--certfile", "--certificate", "--ssl-certificate", type=Text("FILE"),
             help="Speak TLS at every address: the certificate, with its chain, as PEM.",
         ),
         option(
@@ -86,15 +91,17 @@ TLS: Final = Section(
             help="Its key, unless it is in the same file.",
         ),
         option(
-            "--ssl-ca-certs", "--ca-certs", type=Text("FILE"),
+            "--ssl-ca-certs", "--ca-certs", "--ssl-ca", type=Text("FILE"),
             help="Who may have issued the certificates of clients, which have to have one then.",
         ),
         option(
-            "--ssl-client", type=Choice(("none", "optional", "required")),
+            "--ssl-client", "--verify-mode", "--ssl-cert-reqs", "--cert-reqs",
+            type=Choice(("none", "optional", "required"), also=_VERIFY_MODES),
             help="Whether clients have to have a certificate: none, optional, required.",
         ),
         option(
-            "--ssl-min-version", type=Spelt("VERSION", _tls_version, _spell_version), default=ssl.TLSVersion.TLSv1_2,
+            "--ssl-min-version", "--ssl-protocol-min", type=Spelt("VERSION", _tls_version, _spell_version),
+            default=ssl.TLSVersion.TLSv1_2,
             help="The lowest version of TLS: 1.2 or 1.3.",
         ),
         option("--ssl-ciphers", "--ciphers", type=Text("LIST"), help="Ciphers of TLS 1.2, as OpenSSL spells them."),

@@ -40,7 +40,7 @@ APPLICATIONS: Final = Section(
             help="Search this directory for modules first, instead of the one we are in.",
         ),
         option(
-            "--lifespan", type=Choice(("auto", "on", "off")), default=_settings.lifespan,
+            "--lifespan", "--asgi-lifespan", type=Choice(("auto", "on", "off")), default=_settings.lifespan,
             help="Start and stop ASGI applications by the lifespan protocol: auto where they know it, on, off.",
         ),
         option(

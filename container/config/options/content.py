@@ -18,7 +18,7 @@ CONTENT: Final = Section(
         option("--app", type=_NAME, help="The same as APP.", hidden=True),
         option("--wsgi", type=_NAME, help="Serve a WSGI application: package.module.name or package.module:name."),
         option("--asgi", type=_NAME, help="Serve an ASGI application."),
-        switch("--factory", help="APP, --wsgi or --asgi names a function that returns the application."),
+        switch("--factory", "--call", help="APP, --wsgi or --asgi names a function that returns the application."),
         option("--path", type=Text("DIR"), help="Serve the files of a directory, or a single file."),
         option(
             "-y", "--python", type=Text("FILE"),

@@ -21,7 +21,7 @@ DEVELOPMENT: Final = Section(
             help="Load the application anew when a source file changes; clients wait meanwhile. Needs watchfiles.",
         ),
         option(
-            "--reload-dir", type=Text("DIR"), many=True,
+            "--reload-dir", "--reload-paths", type=Text("DIR"), many=True,
             help="Look at the files below this directory, instead of the one we are in. Repeatable.",
         ),
         option(

@@ -35,17 +35,23 @@ PROCESS: Final = Section(
             "--rundir", "-d", type=Text("DIR"),
             help="Change to a directory once everything is loaded, after --chroot.",
         ),
-        option("--pidfile", "-p", "--pid", type=Text("FILE"), help="Write the process id here; removed at the end."),
         option(
-            "--graceful-timeout", "--timeout-graceful-shutdown", "--shutdown-timeout", type=Duration(),
-            default=GRACEFUL_TIMEOUT_S,
+            "--pidfile", "-p", "--pid", "--pid-file", type=Text("FILE"),
+            help="Write the process id here; removed at the end.",
+        ),
+        option(
+            "--graceful-timeout", "--timeout-graceful-shutdown", "--shutdown-timeout", "--workers-kill-timeout",
+            type=Duration(), default=GRACEFUL_TIMEOUT_S,
             help="How long requests in flight may take after the signal to stop.",
         ),
         option(
             "--drain-delay", type=Duration(), default=0.0,
             help="When told to stop, serve on for so long while --readyz answers 503.",
         ),
-        option("--loop", type=Choice(LOOPS, "NAME"), default="auto", help=f"Event loop: {', '.join(LOOPS)}."),
+        option(
+            "--loop", "--asgi-loop", type=Choice(LOOPS, "NAME"), default="auto",
+            help=f"Event loop: {', '.join(LOOPS)}.",
+        ),
         switch("-n", "--nodaemon", help="Accepted, no effect: the foreground is the default."),
         option(
             "--profile", type=Text("FILE"), only_here=True,
@@ -76,11 +82,11 @@ WORKERS: Final = Section(
             help="Replace a worker after so long.",
         ),
         option(
-            "--max-worker-rss", "--max-rss", "--workers-max-rss", type=Size(off=True),
+            "--max-worker-rss", "--max-rss", type=Size(off=True),
             help="Replace a worker that uses so much memory.",
         ),
         option(
-            "--timeout", "-t", "--worker-timeout", type=Number(0, 86_400), default=30,
+            "--timeout", "-t", "--worker-timeout", "--timeout-worker-healthcheck", type=Number(0, 86_400), default=30,
             help="Kill a worker whose event loop is blocked for so many seconds; 0: never. See --request-timeout.",
         ),
         switch("--daemon", "-D", help="Go into the background; the exit code tells whether it serves."),

@@ -38,11 +38,11 @@ REQUESTS: Final = Section(
             help="The largest content of a request, else 413; 0 or off: any.",
         ),
         option(
-            "--keep-alive", "--timeout-keep-alive", type=Duration(), default=_timeouts.keep_alive,
+            "--keep-alive", "--timeout-keep-alive", "--channel-timeout", type=Duration(), default=_timeouts.keep_alive,
             help="How long an idle connection is kept.",
         ),
         option(
-            "--limit-concurrency", "--worker-connections", type=Number(1, 10_000_000),
+            "--limit-concurrency", "--worker-connections", "--connection-limit", type=Number(1, 10_000_000),
             help="Requests of a site at a time; more are answered 503.",
         ),
         option(

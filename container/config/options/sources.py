@@ -16,7 +16,7 @@ CONFIGURATION: Final = Section(
             "are is read when no root is named here.",
         ),
         option(
-            "--env-file", type=Text("FILE"), many=True, only_here=True,
+            "--env-file", "--env-files", type=Text("FILE"), many=True, only_here=True,
             help="Set the variables of a file of NAME=value lines, unless they are set. Repeatable.",
         ),
         switch(
