@@ -27,9 +27,6 @@ log = logging.getLogger("container.channel")
 
 # Connections that have not finished their beginning; more wait in the kernel.
 PENDING_MAX: Final = 1000
-# What other processes, which have fewer connections, get to accept before us; they may be blocked.
-PATIENCE_S: Final = 0.005
-BURST_MAX: Final = 64
 # Files have run out: time for some to be closed.
 RETRY_S: Final = 1.0
 # Transports count from the close on, also while a slow client takes the end of a long answer. The sweep knows
@@ -69,10 +66,8 @@ class ArrivalListener:
             group.room.wanted_by(self._read)
         self._socket = sock
         self._arrivals: set[Arrival] = set()
-        # Connections to take before others are waited for again, and after that.
-        self._in_turn = self._burst = 1
         self._is_reading = False
-        self._is_waiting = False
+        self._is_retrying = False
         self._is_closed = False
 
     async def start_serving(self) -> None:
@@ -86,48 +81,27 @@ class ArrivalListener:
 
     def done(self, arrival: "Arrival") -> None:
         self._arrivals.discard(arrival)
-        self._read()
+        if len(self._arrivals) == PENDING_MAX - 1:
+            self._read()
 
     def _read(self) -> None:
-        if not (self._is_reading or self._is_closed or self._is_waiting or self._is_full()):
+        if not (self._is_reading or self._is_closed or self._is_retrying):
             self._is_reading = True
             self.group.loop.add_reader(self._socket.fileno(), self._accept)
-
-    def _lets_others(self) -> bool:
-        """Wait for processes that have fewer connections; every time in vain, then take twice as many."""
-        room = self.group.room
-        if room is None or not room.is_ahead:
-            self._in_turn = self._burst = 1
-            return False
-        if self._in_turn:
-            self._in_turn -= 1
-            return False
-        self._in_turn = self._burst
-        self._burst = min(2 * self._burst, BURST_MAX)
-        self._wait(PATIENCE_S)
-        return True
-
-    def _is_full(self) -> bool:
-        room = self.group.room
-        return len(self._arrivals) >= PENDING_MAX or (room is not None and room.is_taken)
 
     def _pause(self) -> None:
         if self._is_reading:
             self._is_reading = False
             self.group.loop.remove_reader(self._socket.fileno())
 
-    def _wait(self, seconds: float) -> None:
-        """Accept nothing meanwhile."""
-        self._pause()
-        self._is_waiting = True
-        self.group.loop.call_later(seconds, self._go_on)
-
-    def _go_on(self) -> None:
-        self._is_waiting = False
+    def _retry(self) -> None:
+        self._is_retrying = False
         self._read()
 
     def _accept(self) -> None:
-        if self._lets_others():
+        room = self.group.room
+        if len(self._arrivals) >= PENDING_MAX or (room is not None and not room.has_place()):
+            self._pause()  # until an arrival is done, or there is room
             return
         try:
             connection, _ = self._socket.accept()
@@ -137,12 +111,12 @@ class ArrivalListener:
             if error.errno not in _NO_RESOURCES:
                 raise
             log.error("cannot accept connections: %s", error.strerror)
-            self._wait(RETRY_S)
+            self._pause()
+            self._is_retrying = True
+            self.group.loop.call_later(RETRY_S, self._retry)
             return
         connection.setblocking(False)
         self._arrivals.add(Arrival(self, connection))
-        if self._is_full():
-            self._pause()
 
 
 class Arrival:

@@ -2,7 +2,7 @@
 
 The kernel wakes all of them and the first one takes the connection, and the next, and all the others as long as it
 is awake: kept connections then stay with one process while another has nothing to do. Here: the figures, in memory
-that the processes share. Who waits because of them is `channel/arrival.py`.
+that the processes share. Who waits because of them is `channel/room.py`.
 """
 
 import mmap
@@ -41,13 +41,21 @@ class Balance:
 
     def is_ahead(self, connections: int) -> bool:
         """Would another process, which has clearly fewer, better take the next one?"""
+        least = self._least()
+        return least is not None and connections > least + 1 + least // 8
+
+    def has_more(self, connections: int) -> bool:
+        """Has another process fewer, be it by one?"""
+        least = self._least()
+        return least is not None and connections > least
+
+    def _least(self) -> int | None:
         oldest = int(self._clock() * 10) - SILENCE
-        others = [
-            figure & _COUNT
-            for place, figure in enumerate(self._figures)
-            if figure and place != self._place and figure >> _BITS >= oldest
-        ]
-        if not others:
-            return False
-        least = min(others)
-        return connections > least + 1 + least // 8
+        return min(
+            (
+                figure & _COUNT
+                for place, figure in enumerate(self._figures)
+                if figure and place != self._place and figure >> _BITS >= oldest
+            ),
+            default=None,
+        )

@@ -5,13 +5,11 @@ here and renewed by the sweep. No timer is made per request or per connection.
 """
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
-from container.channel.balance import Balance
+from container.channel.room import Room
 from container.message.exchange import Host
 from container.message.fields import DATE, SERVER
 from container.protocol.h1 import Tokeniser
@@ -33,67 +31,6 @@ class Channel(Protocol):
 
     def abort(self) -> None:
         """Cut the connection."""
-
-
-class Room:
-    """Counts the connections of all groups of a process, where they have a limit or are shared with other processes.
-
-    Who accepts waits for room. An arrival and the channel it becomes are two for a moment.
-    """
-
-    def __init__(self, most: int | None = None, balance: Balance | None = None) -> None:
-        self._most = sys.maxsize if most is None else most
-        self._balance = balance
-        self._taken = 0
-        # These take room, but ask for nothing more.
-        self._ending: set[Channel] = set()
-        self._waiting: list[Callable[[], None]] = []
-
-    @property
-    def is_taken(self) -> bool:
-        return self._taken >= self._most
-
-    @property
-    def is_ahead(self) -> bool:
-        """Has another process fewer?"""
-        return self._balance is not None and self._balance.is_ahead(self._taken - len(self._ending))
-
-    def wanted_by(self, accept: Callable[[], None]) -> None:
-        """Call `accept` whenever there is room again."""
-        self._waiting.append(accept)
-
-    def lift(self) -> None:
-        """There is no limit any more, and others need not wait for this process."""
-        self._most = sys.maxsize
-        if self._balance is not None:
-            self._balance.leave()
-            self._balance = None
-        self._call()
-
-    def take(self) -> None:
-        self._taken += 1
-        self.tell()
-
-    def end(self, channel: Channel) -> None:
-        """The client of `channel` sends no more: the process is free for another, whatever is still to be answered."""
-        self._ending.add(channel)
-        self.tell()
-
-    def give(self, channel: Channel) -> None:
-        self._taken -= 1
-        self._ending.discard(channel)
-        self.tell()
-        if self._taken == self._most - 1:
-            self._call()
-
-    def tell(self) -> None:
-        """Let the other processes know."""
-        if self._balance is not None:
-            self._balance.tell(self._taken - len(self._ending))
-
-    def _call(self) -> None:
-        for accept in self._waiting:
-            accept()
 
 
 class ChannelGroup:

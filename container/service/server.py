@@ -28,9 +28,10 @@ from container.channel.endpoints import (
     plain_endpoint,
     prepare_endpoint,
 )
-from container.channel.group import IDLE_GRACE_S, ChannelGroup, Room
+from container.channel.group import IDLE_GRACE_S, ChannelGroup
 from container.channel.h1 import H1Channel
 from container.channel.peers import PeerCheckedChannel
+from container.channel.room import Room
 from container.service.activation import provide_passed_sockets
 from container.tree.accesslog import Flushable
 from container.tree.resource import Resource

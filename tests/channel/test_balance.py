@@ -38,6 +38,18 @@ def test_who_is_clearly_ahead_waits(own: int, others: list[int], *, expected: bo
     assert balance.is_ahead(own) is expected
 
 
+@pytest.mark.parametrize(
+    ("own", "others", "expected"), [(9, [], False), (5, [5, 9], False), (6, [5, 9], True)]
+)
+def test_who_has_waited_goes_on_with_no_more_than_the_others(
+    own: int, others: list[int], *, expected: bool
+) -> None:
+    figures, clock = shared_figures(), Clock()
+    for place, count in enumerate(others, 1):
+        Balance(figures, place, clock).tell(count)
+    assert Balance(figures, 0, clock).has_more(own) is expected
+
+
 def test_nobody_waits_for_those_that_are_silent_or_have_left() -> None:
     figures, clock = shared_figures(), Clock()
     mine, silent, leaving = (Balance(figures, place, clock) for place in range(3))

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from container import AccessLog, Resource, Response, Site
-from container.channel import arrival
+from container.channel import room
 from container.channel.balance import Balance, shared_figures
 from container.channel.endpoints import ListenError, TCPEndpoint, parse_endpoint
 from container.channel.group import ChannelGroup
@@ -376,7 +376,7 @@ def test_who_lets_others_go_first_is_not_woken_by_its_own_connections(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GW-01: that one of them has begun is no reason to take the next before the time of the others is over."""
-    monkeypatch.setattr(arrival, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(room, "PATIENCE_S", PATIENCE_S)
 
     async def main() -> None:
         endpoints = as_endpoints([LOCAL])
@@ -394,6 +394,31 @@ def test_who_lets_others_go_first_is_not_woken_by_its_own_connections(
             await asyncio.sleep(0)
         assert 2 <= server.connections < 9
         for _, writer in clients:
+            writer.close()
+        await server.stop()
+        sock.close()
+
+    run(main())
+
+
+def test_who_lets_others_go_first_goes_on_when_it_has_no_more_than_they(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GW-01: that nobody took the next one is seen as soon as its own are answered, not when time is over."""
+    monkeypatch.setattr(room, "PATIENCE_S", PATIENCE_S)
+
+    async def main() -> None:
+        endpoints = as_endpoints([LOCAL])
+        (sock,) = endpoints[0].listen()
+        figures = shared_figures()
+        Balance(figures, 1).tell(0)  # it says that it is there, and accepts nothing
+        server = Server([(Site(Hello()), endpoints)], balance=Balance(figures, 0))
+        clients = [await asyncio.open_connection("127.0.0.1", sock.getsockname()[1]) for _ in range(9)]
+        server.adopt([(0, 0, sock)])
+        await server.start()
+        for reader, writer in clients:
+            writer.write(GET)
+            assert b" 200 " in await reader.readline()
             writer.close()
         await server.stop()
         sock.close()
