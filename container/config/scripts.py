@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from container.resources.cgi import Gateway
-    from container.resources.static.resource import Processor
+    from container.resources.static import Processor
 
 # Where `python -m http.server --cgi` looked for scripts.
 _BINS: Final = ("cgi-bin", "htbin")

@@ -130,10 +130,9 @@ def test_nobody_reads_a_script_that_comes_while_it_is_looked_for(tmp_path: Path)
     """ST-19: a deployment takes files away and puts others in their place, between two looks, too."""
 
     class Deployed(Files):
-        def _process(self, request: Any) -> Any:
-            processed = super()._process(request)
+        def get(self, request: Any) -> Any:
             (tmp_path / "run.php").write_bytes(SECRET)
-            return processed
+            return super().get(request)
 
     def make(path: str, files: Files) -> Resource:
         return AsIs(path)

@@ -23,7 +23,7 @@ from tests.resources.test_script import TEXT, VISITS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from container.resources.static.resource import Processor
+    from container.resources.static import Processor
 
 
 @pytest.fixture

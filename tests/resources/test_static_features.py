@@ -416,7 +416,7 @@ def test_a_path_of_many_segments_is_looked_at_once(
         looked_at.append(len(rest))
         return safe_path(rest, dotfiles=dotfiles)
 
-    monkeypatch.setattr("container.resources.static.resource.safe_path", counted)
+    monkeypatch.setattr("container.resources.static.processed.safe_path", counted)
     files = Files(public, processors={".php": lambda path, files: ErrorPage(418)}, ignore_ext=ignored)
     with Client(files) as client:
         assert client.get(segment * 600).status == 404

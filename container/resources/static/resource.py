@@ -1,17 +1,16 @@
 """Files: directories, or one file, of the disk (RFC 9110 8.8, 12.5.3, 13, 14). Hot path.
 
 Here: how a request meets a file and becomes an answer. Which file: `finder.py`; what is kept in memory:
-`cache.py`; what is said about it: `rules.py`; preconditions and ranges: `message/selection.py`.
+`cache.py`; what is said about it: `rules.py`; preconditions and ranges: `message/selection.py`. Files that are run
+instead of sent: `processed.py`.
 """
 
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from inspect import isclass
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Final, Protocol, TypeAlias, runtime_checkable
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import Final, TypeAlias
 
 from container.message.errors import HTTPError, StartProblem
 from container.message.file_body import FileBody
@@ -29,31 +28,16 @@ from container.resources.static.cache import BELIEVED_S, SMALL, Cache, Entry, Ke
 from container.resources.static.codings import CODINGS, accepted_codings
 from container.resources.static.finder import EXHAUSTED, FORBIDDEN, MISSING, Finder, Found, Links
 from container.resources.static.names import extension, rest_of, safe_path
+from container.resources.static.processed import SCRIPTS, ProcessedFiles, Processor, Reply
 from container.resources.static.rules import Rules
-from container.tree.resource import Answer, Resource
+from container.tree.resource import Resource
 from container.tree.site import slash_redirect
-from container.tree.traverse import render_below
 
-Reply: TypeAlias = "Answer | Awaitable[Answer]"
-Processor: TypeAlias = "Callable[[str, Files], Resource]"
-"""Makes the resource that answers for a file, from its path and the Files it was found by. One with `start` and `stop`
-of its own, as resources have, is started and stopped with the Files."""
 Page: TypeAlias = "Resource | Response | None"
 
 _RETRY: Final = {"Retry-After": "1"}
 _CACHE_BYTES: Final = 32 * 1024 * 1024
-# What nobody wants to send as it is.
-_SCRIPTS: Final = frozenset({".cgi", ".epy", ".php", ".pl", ".py", ".rb", ".rpy", ".sh"})
 _LINKS: Final = ("follow", "inside", "refuse")
-
-
-@runtime_checkable
-class Living(Protocol):
-    """A processor that is more than a function: it starts and stops with the files."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
 
 
 class Files(Resource):
@@ -121,20 +105,28 @@ class Files(Resource):
             [os.fsencode(each) for each in ignored],
             links,
         )
-        self._ignores = bool(ignored)
         self._rules = Rules(
             types=types, default_type=default_type, cache_control=cache_control, immutable=immutable
         )
         self._listing = listing
         self._precompressed = precompressed
         self._fallback = None if fallback is None else os.fsencode("/" + fallback.removeprefix("/"))
-        self._processors = _by_extension(processors or {})
-        self._is_front = self._fallback is not None and extension(self._fallback) in self._processors
-        if self._fallback is not None and not self._is_front and extension(self._fallback) in _SCRIPTS:
+        self._processed: ProcessedFiles | None = None
+        if processors:
+            self._processed = ProcessedFiles(
+                self,
+                self._finder,
+                processors,
+                fallback=self._fallback,
+                listing=listing,
+                dotfiles=dotfiles,
+                may_leave_out=bool(ignored),
+            )
+        self._has_front = self._processed is not None and self._processed.front is not None
+        if self._fallback is not None and not self._has_front and extension(self._fallback) in SCRIPTS:
             raise ValueError(
                 f"expected a processor to run the fallback {fallback!r}, got none for its extension"
             )
-        self._living = _living(self._processors.values())
         self._not_found = not_found
         self._forbidden = forbidden
         self._dotfiles = dotfiles
@@ -167,10 +159,10 @@ class Files(Resource):
                 and kept.consumed == request.consumed
             ):
                 return kept.entry.same if kept.is_same else kept.entry.full
-        if self._processors:
-            processed = self._process(request)
-            if processed is not None:
-                return processed
+        if self._processed is not None:
+            reply = self._processed.reply(request)
+            if reply is not None:
+                return reply
         return super().render(request)
 
     def get(self, request: Request) -> Reply:
@@ -217,7 +209,7 @@ class Files(Resource):
         if not found.is_file:
             self._cache.discard(key)
             return self._no_file(request, below, found)
-        if extension(found.path) in self._processors:
+        if self._processed is not None and found.path in self._processed:
             # It was not there, or could not be opened, when it should have been run: nobody may read it instead.
             raise HTTPError(503, headers=_RETRY)
         coding, varies = None, False
@@ -271,7 +263,7 @@ class Files(Resource):
 
     def _missing(self, request: Request, below: bytes = b"", *, is_fallback: bool = False) -> Reply:
         is_page = bool(below) and b"." not in below[below.rfind(b"/") :]
-        if self._fallback is not None and is_page and not (is_fallback or self._is_front):
+        if self._fallback is not None and is_page and not (is_fallback or self._has_front):
             return self._serve(request, self._fallback, keep=False)
         return _page(request, self._not_found, 404)
 
@@ -287,58 +279,6 @@ class Files(Resource):
         if error.errno in EXHAUSTED:
             raise HTTPError(503, headers=_RETRY) from error
         raise error
-
-    # Files that are more than their content.
-
-    def _process(self, request: Request) -> "Reply | None":
-        """The answer of a processor: when the path leads to or through a file of one, or to nothing at all and
-        there is a front controller."""
-        rest = rest_of(request)
-        ends = [at for at in range(1, len(rest)) if rest[at] == 0x2F]
-        begin = 1
-        for end in [*ends, len(rest)]:
-            name, begin = rest[begin:end], end + 1
-            is_last = end == len(rest)
-            if not is_last and not (self._ignores or extension(unquote_to_bytes(name)) in self._processors):
-                continue
-            # Not for each segment, or a path of a thousand takes a million steps.
-            below = safe_path(rest[:end], dotfiles=self._dotfiles)
-            if below is None:
-                break
-            try:
-                found = self._finder.find(below)
-            except OSError as error:
-                if error.errno in MISSING:  # and so is all that would be below it
-                    break
-                if is_last:
-                    return None
-                continue
-            if found.is_file:
-                return self._run(request, found, len(request.raw_path) - len(rest) + end)
-            if is_last and found.is_directory and (self._listing or not below.endswith(b"/")):
-                return None
-        return self._ask_front(request) if self._is_front else None
-
-    def _run(self, request: Request, found: Found, end: int) -> "Reply | None":
-        """The answer of the processor of a file, which the raw path names up to `end`; None when it has none."""
-        factory = self._processors.get(extension(found.path))
-        if factory is None:
-            return None
-        request.consumed = end
-        return render_below(factory(os.fsdecode(found.path), self), request)
-
-    def _ask_front(self, request: Request) -> "Reply | None":
-        """The answer of the script for whatever is missing; its target tells it what was asked for."""
-        assert self._fallback is not None, "it is the front controller"
-        try:
-            found = self._finder.find(self._fallback)
-        except OSError:
-            return None
-        if not found.is_file:
-            return None
-        request.consumed = len(request.raw_path[: request.consumed].removesuffix(b"/"))
-        request.rewrite(quote_from_bytes(self._fallback).encode())
-        return self._run(request, found, len(request.raw_path))
 
     # The life of the process.
 
@@ -357,15 +297,15 @@ class Files(Resource):
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.start()
-        for processor in self._living:
-            await processor.start()
+        if self._processed is not None:
+            await self._processed.start()
 
     async def stop(self) -> None:
         for page in (self._not_found, self._forbidden):
             if isinstance(page, Resource):
                 await page.stop()
-        for processor in reversed(self._living):
-            await processor.stop()
+        if self._processed is not None:
+            await self._processed.stop()
 
 
 class _Between(Resource):
@@ -401,13 +341,3 @@ def _parts_of_names(parts: Sequence[str], what: str) -> tuple[str, ...]:
     if isinstance(parts, str) or any("/" in each or "\0" in each or not each for each in parts):
         raise ValueError(f"expected a list of {what}, got {parts!r}")
     return tuple(parts)
-
-
-def _by_extension(processors: Mapping[str, Processor]) -> dict[str, Processor]:
-    return {"." + each.lower().removeprefix("."): factory for each, factory in processors.items()}
-
-
-def _living(processors: Iterable[object]) -> list[Living]:
-    """Those that start and stop with the files, each once."""
-    once = dict.fromkeys(processors)
-    return [each for each in once if isinstance(each, Living) and not isclass(each)]
