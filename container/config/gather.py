@@ -9,6 +9,7 @@ from container.config.environment import Environment, adopt, read_env_file
 from container.config.file import File, find_file, read_file
 from container.config.layers import Configuration, from_texts, merge
 from container.config.mounts import Mount, collect, overlay, parse_mounts
+from container.config.static import parse_static
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) ->
     for layer in (line, around):
         mounts = overlay(mounts, parse_mounts(layer.values.get("mount", ()), layer.values.get("vhost", ())))
         keys += layer.values.get("mount_option", ())
+    mounts = collect([*mounts, *parse_static(configuration.values, configuration.given)])
     if file is not None:
         mounts = overlay(mounts, file.mounts)
     mounts = collect(mounts, reversed(keys))
@@ -75,7 +77,7 @@ def _file(line: Layer, around: Layer) -> File | None:
     path = line.values.get("config") or around.values.get("config")
     if path is not None:
         return read_file(path)
-    if any(field in line.values for field in (*ROOTS, "mount", "vhost")):
+    if any(field in line.values for field in (*ROOTS, "mount", "vhost", "static", "static_path_mount")):
         return None
     found = find_file()
     return None if found is None else read_file(found)

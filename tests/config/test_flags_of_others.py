@@ -73,6 +73,8 @@ GRANIAN = {
     "--http2-keep-alive-interval": REFUSED, "--http2-keep-alive-timeout": REFUSED,
     "--http2-max-concurrent-streams": REFUSED, "--http2-max-frame-size": REFUSED,
     "--http2-max-headers-size": REFUSED, "--http2-max-send-buffer-size": REFUSED,
+    "--static-path-route": "--static-path-route", "--static-path-mount": "--static-path-mount",
+    "--static-path-expires": "--static-path-expires", "--static-path-dir-to-file": "--static-path-dir-to-file",
     "--pid-file": "--pidfile", "--process-name": "--proc-name", "--working-dir": "--chdir",
     "--env-files": "--env-file",
 }  # fmt: skip
@@ -109,6 +111,7 @@ OURS = {
     "--max-lifetime": "--max-worker-lifetime", "--max-rss": "--max-worker-rss",
     "--limit-concurrency": "--limit-concurrency", "--limit-queue": "--queue-limit", "--backlog": "--backlog",
     "--limit-request-body": "--limit-request-body", "--http-protocols": REFUSED, "--path": "--path",
+    "--static": "--static", "--static-path-route": "--static-path-route", "--static-path-mount": "--static-path-mount",
     "--rundir": "--rundir", "--chroot": "--chroot", "--uid": "--user", "--gid": "--group",
     "--env-file": "--env-file", "-e": "--env", "-c": "--config", "--check-config": "--check-config",
     "--print-config": "--print-config", "--app-dir": "--app-dir", "--use-colors": REFUSED,
@@ -164,6 +167,17 @@ SPELT = [
      ["--path=public", "--port=0", "--ssl-certfile=c.pem", "--ssl-ca-certs=ca.pem", "--ssl-client=required"]),
     (["--path=public", "--port=0", "--ssl-certificate=c.pem", "--ssl-protocol-min=tls1.3"],
      ["--path=public", "--port=0", "--ssl-certfile=c.pem", "--ssl-min-version=1.3"]),
+    (["hello:application", "--static=/a/b=public"], ["hello:application", "--mount=/a/b=files:public"]),
+    (["hello:application", "--static-path-mount=public"],
+     ["hello:application", "--mount=/static=files:public", "--mount-option=/static:cache-control=max-age=86400"]),
+    (["hello:application", "--static-path-expires=1h", "--static-path-mount=public",
+      "--mount-option=/static:listing=yes"],
+     ["hello:application", "--mount=/static=files:public", "--mount-option=/static:cache-control=max-age=3600",
+      "--mount-option=/static:listing=yes"]),
+    (["hello:application", "--static-path-mount=public", "--static-path-route=/a", "--static-path-mount=other",
+      "--static-path-route=/b/", "--static-path-expires=0", "--static-path-dir-to-file=a.txt"],
+     ["hello:application", "--mount=/a=files:public", "--mount=/b=files:other", "--mount-option=/a:index=a.txt",
+      "--mount-option=/b:index=a.txt"]),
 ]  # fmt: skip
 
 

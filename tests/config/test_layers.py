@@ -64,6 +64,17 @@ VALUES: dict[str, tuple[str, object]] = {
     "mount": ("/x=files:public", ...),
     "vhost": ("a.example=files:public", ...),
     "mount_option": ("/x:listing=yes", ...),
+    "static": ("/x=public", ...),
+    "static_path_mount": ("public", ...),
+    "static_path_route": ("/x", ...),
+    "static_path_expires": ("0", ...),
+}
+# What some of them do not go without.
+BESIDES = {
+    "mount_option": ["--mount=/x=files:public"],
+    "static_path_route": ["--static-path-mount=public"],
+    "static_path_expires": ["--static-path-mount=public"],
+    "static_path_dir_to_file": ["--static-path-mount=public"],
 }
 
 
@@ -87,7 +98,7 @@ def test_every_option_in_every_spelling(place: Path, monkeypatch: pytest.MonkeyP
     """CL-10: the command line, the environment and a file mean the same by each of them."""
     option = OPTIONS[field]
     text, value = value_of(option)
-    others = ["--mount=/x=files:public"] if field == "mount_option" else []
+    others = BESIDES.get(field, [])
     spellings = option.spellings
     if option.is_switch:
         typed = [[each] if text == "yes" else [str(option.negative)] for each in spellings]

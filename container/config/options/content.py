@@ -7,6 +7,7 @@ from typing import Final
 from container.config.options.option import Section, option, switch
 from container.config.scripts import Scripts
 from container.config.settings import Settings
+from container.config.static import DEFAULT_ROUTE
 from container.config.values import Duration, Number, Text
 
 _settings, _scripts = Settings(), Scripts()
@@ -45,6 +46,27 @@ CONTENT: Final = Section(
             "--vhost", many=True, type=Text("NAME=KIND:ARG"), table="[[mount]] with host",
             help="Serve a thing of its own for a host, such as a.example=path:a, *.b.example=b:app or "
             "c.example:8443=c:app; the rest is for all other hosts, without any they are answered 421. Repeatable.",
+        ),
+        option(
+            "--static", many=True, type=Text("/PREFIX=DIR"), table="[[mount]] with files",
+            help="The same as --mount /PREFIX=files:DIR. Repeatable.",
+        ),
+        option(
+            "--static-path-mount", many=True, type=Text("DIR"), table="[[mount]] with files", hidden=True,
+            help="A directory to mount at --static-path-route, as granian has it. Repeatable, in pairs.",
+        ),
+        option(
+            "--static-path-route", many=True, type=Text("/PREFIX"), table="path of a [[mount]]", hidden=True,
+            help=f"Where --static-path-mount is mounted; {DEFAULT_ROUTE} unless given.",
+        ),
+        option(
+            "--static-path-dir-to-file", type=Text("FILE"), table="index of a [[mount]]", hidden=True,
+            help="What is answered for a directory below --static-path-mount.",
+        ),
+        option(
+            "--static-path-expires", type=Duration(off=True), default=86_400.0,
+            table="cache-control of a [[mount]]", hidden=True,
+            help="How long clients may keep what is below --static-path-mount without asking again; 0: not at all.",
         ),
     ),
 )  # fmt: skip
