@@ -35,8 +35,7 @@ _PAGE: Final = """<!doctype html>
 <style>{style}</style>
 <main>
 <h1><small>{status}</small><br>{title}</h1>
-<p>{detail}</p>
-{extra}</main>
+{text}</main>
 </html>
 """
 _NAMED: Final = "<p><small>Request {}</small></p>\n"
@@ -44,7 +43,8 @@ _NAMED: Final = "<p><small>Request {}</small></p>\n"
 
 def page(status: int, title: str, detail: str, *, extra: str = "") -> str:
     """The HTML that tells of `status`. Title and detail are text, `extra` is markup."""
-    return _PAGE.format(status=status, title=escape(title), detail=escape(detail), extra=extra, style=STYLE)
+    text = (f"<p>{escape(detail)}</p>\n" if detail else "") + extra
+    return _PAGE.format(status=status, title=escape(title), text=text, style=STYLE)
 
 
 def error_page(
