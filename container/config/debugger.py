@@ -176,8 +176,13 @@ class _Front(Wrapper):
             return self._commands
         return self.inner
 
-    def parts(self) -> list[Resource]:
-        return [self.inner, self._commands]
+    # Its commands are no part of the tree: the start line counts the threads of that.
+
+    async def start(self) -> None:
+        await self._commands.start()
+
+    async def stop(self) -> None:
+        await self._commands.stop()
 
 
 class _Given(Resource):

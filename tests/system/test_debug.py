@@ -134,6 +134,12 @@ class Console:
         return self.ask(headers, cmd=code, frm=self.frame)
 
 
+def test_the_start_line_counts_the_threads_of_the_application(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    running = start("app:flask", *OPTIONS, "--no-reload", "--threads=3")
+    assert any(", 3 threads)" in line for line in running.lines)
+
+
 def test_a_frame_of_every_kind_of_application_can_be_asked(debugged: Any) -> None:
     """The console works across requests: the frames are in the one process there is."""
     running = debugged("--no-reload")
