@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,8 @@ from tests.leaf import Leaf
 
 if TYPE_CHECKING:
     from container.message.request import Request
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "rewriting.md"
 
 
 def show(request: Request) -> str:
@@ -271,3 +275,26 @@ def test_all_views_of_a_request_agree_after_rewriting() -> None:
     for environ in seen:
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/users/joe", "/a")
     assert [environ["REQUEST_URI"] for environ in seen] == ["/~joe/a?b=c", "/users/joe/a?b=c"] * 2
+
+
+def test_the_examples_of_the_documentation_do_what_they_say() -> None:
+    examples = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {"tree": Leaf(show)}
+    roots = []
+    for code in examples:
+        exec(code, names)
+        roots.append(names["root"])
+    rules, languages = roots
+    with Client(rules) as client:
+        for path, seen in {
+            "/docs/a?x=1": "/static/documentation/a?x=1", "/docs2": "/docs2", "/~mary/x": "/users/mary/x",
+            "/item/42": "/items/42", "/item/4a": "/item/4a",
+        }.items():  # fmt: skip
+            assert client.get(path).text == seen
+        assert client.get("/old/a?b").headers["Location"] == "/new/a?b"
+        assert client.get("/x", headers={"Host": "example"}).headers["Location"] == "https://www.example/x"
+        assert client.get("/x", headers={"User-Agent": "Mobile Safari"}).text == "/mobile"
+    with Client(languages) as client:
+        german = {"Accept-Language": "de-AT"}
+        assert client.get("/a", headers=german).text == client.get("/de/a", headers=german).text == "/de/a"
+        assert client.get("/a", headers={"Accept-Language": "en"}).text == "/a"
