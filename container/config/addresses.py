@@ -28,14 +28,18 @@ if TYPE_CHECKING:
 
 
 def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The options that stand for them. What no address can say is said by options of its own: a host of one word, and
-    TLS on UNIX sockets, which then holds for all that have none."""
+    """The options that stand for them. What no address can say is said by options of its own: a host of one word; TLS
+    on UNIX sockets and a PROXY header before either, which then hold for all that have none."""
     table: dict[str, Any] = {}
     odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
     settings = _tls_of(odd[0]) if odd else None
     if settings is not None and None not in map(_tls_of, endpoints) and _is_of_options(settings):
         table |= _tls_options(settings)
         endpoints = [_without_tls(each) if _tls_of(each) == settings else each for each in endpoints]
+        odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
+    if odd and all(isinstance(each, ProxiedEndpoint) for each in endpoints):
+        table["proxy-protocol"] = True
+        endpoints = [_without_header(each) for each in endpoints]
     listed: list[str] = []
     for each in endpoints:
         spelt = spell_endpoint(each)
@@ -56,6 +60,12 @@ def _without_tls(endpoint: Endpoint) -> Endpoint:
     if isinstance(endpoint, ProxiedEndpoint):
         return replace(endpoint, inner=_without_tls(endpoint.inner))
     return endpoint.inner if isinstance(endpoint, TLSEndpoint) else endpoint
+
+
+def _without_header(endpoint: Endpoint) -> Endpoint:
+    if isinstance(endpoint, ProxiedEndpoint) and endpoint == ProxiedEndpoint(endpoint.inner):
+        return endpoint.inner
+    return endpoint
 
 
 def _is_of_options(settings: TLSSettings) -> bool:

@@ -131,7 +131,7 @@ def _unwrap_site(site: Site, *, unix: bool) -> tuple[Resource, Table]:
         elif type(resource) is Forwarded and resource.made_with == {"unix": True, "fields": KNOWN}:
             believes = True
             entries = list(resource.trusted.entries)
-            if entries:
+            if entries or not unix:  # it may turn out that a socket somebody else has made is a UNIX socket
                 said["forwarded-allow-ips"] = entries
         elif type(resource) is RequestIds:
             pass  # it was said by --request-id, which is told of as it was said

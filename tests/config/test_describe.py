@@ -185,6 +185,13 @@ def test_each_of_several_sites_has_its_own_options(place: Path) -> None:
             ['host = "db"', 'ssl-client = "optional"'],
         ),
         (["--uds=s", "--proxy-protocol"], ['listen = ["haproxy:unix:s"]']),
+        (["--host=db", "--proxy-protocol"], ['host = "db"', "port = 8080", "proxy-protocol = true"]),
+        (
+            ["--host=db", "--proxy-protocol", "--tls-cert=c", "-b", "tcp:81"],
+            ['host = "db"', 'listen = ["tcp:81"]', 'ssl-certfile = "c"', "proxy-protocol = true"],
+        ),
+        (["--fd=3", "--forwarded-allow-ips="], ['listen = ["fd:3"]', "forwarded-allow-ips = []"]),
+        (["--fd=3", "--forwarded-allow-ips=none"], ['listen = ["fd:3"]']),
         (["--host=::1"], ['listen = ["[::1]:8080"]']),
         (["-b", "tcp6:81"], ['listen = ["[::]:81"]']),
         (["-b", "tcp6:81:interface=localhost"], ['listen = ["tcp6:81:interface=localhost"]']),
