@@ -13,7 +13,7 @@ from container.message.fields import encode_fields
 from container.message.headers import Headers, HeaderSource
 from container.message.request import Request
 from container.tree.resource import Resource
-from container.tree.traverse import resolve
+from container.tree.traverse import Late, resolve
 from container.tree.wrapper import Wrapper
 
 
@@ -67,6 +67,8 @@ class BodyLimit(Wrapper):
         # Whoever is further in has a say before anything is refused; what has to be waited for has none.
         found = resolve(self.inner, request)
         if max(body.length or 0, body.received) > body.limit:
+            if isinstance(found, Late):
+                found.drop()
             raise HTTPError(413, f"the content exceeds the limit of {body.limit} bytes")
         return found
 

@@ -5,7 +5,7 @@ so `%2F` never separates; empty segments count; dot segments mean nothing. A res
 per segment, what is mounted first, until the path is used up or a leaf is met.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from inspect import isawaitable
 
 from container.message.errors import HTTPError
@@ -70,6 +70,11 @@ class Late(Resource):
 
     def __init__(self, found: Awaitable[Resource | None]) -> None:
         self._found = found
+
+    def drop(self) -> None:
+        """Nobody is going to wait. A future may be others', too."""
+        if isinstance(self._found, Coroutine):
+            self._found.close()
 
     async def render(self, request: Request) -> Answer:
         """Go on below the child."""

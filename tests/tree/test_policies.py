@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from container import Files, Response, Site, WSGIResource
@@ -69,6 +71,19 @@ def test_the_innermost_limit_of_content_counts(path: str, size: int, status: int
         if status == 200:
             assert answer.text.startswith(f"{size} ")
         assert client.get(path).status == 200
+
+
+def test_content_that_is_refused_leaves_no_coroutine_behind() -> None:
+    """One that nobody awaits is warned of, and warnings are errors here."""
+
+    class Slow(Resource):
+        async def child(self, name, request) -> Resource:
+            return Echo()
+
+    with Client(Site(BodyLimit(Slow(), 5))) as client:
+        assert client.post("/x", body=b"123456").status == 413
+        gc.collect()
+        assert client.post("/x", body=b"12345").status == 200
 
 
 def test_a_limit_of_content_is_a_number_of_bytes() -> None:
