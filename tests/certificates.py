@@ -7,6 +7,12 @@ import ssl
 from typing import TYPE_CHECKING
 
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +53,13 @@ class Authority:
         if certificate is not None:
             context.load_cert_chain(certificate)
         return context
+
+
+def locked(key: bytes, password: bytes, *, traditional: bool = False) -> bytes:
+    """A key behind a password: PKCS#8, or as OpenSSL has written it of old."""
+    form = PrivateFormat.TraditionalOpenSSL if traditional else PrivateFormat.PKCS8
+    private = load_pem_private_key(key, None)
+    return private.private_bytes(Encoding.PEM, form, BestAvailableEncryption(password))
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None) -> ssl.SSLObject:

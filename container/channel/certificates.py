@@ -13,7 +13,7 @@ import ssl
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +32,9 @@ _CERTIFICATE_ENDS: Final = (".pem", ".crt")
 # As certbot names them, in a directory of the name.
 _IN_DIRECTORY: Final = ("fullchain.pem", "privkey.pem")
 
+# Of OpenSSL.
+_PASSWORD_MAX: Final = 1023
+
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -45,6 +48,7 @@ class TLSSettings:
 
     `chain` is a file of intermediate certificates, which `certificate` may hold as well. `authorities` is a
     file of those who may have issued the client's; `client`: "none", "optional", "required".
+    `password` opens the keys that have one; `password_file` is a file whose first line it is.
     `hook` is called for every context, with a function that makes ours; the one it returns is used.
     """
 
@@ -57,6 +61,8 @@ class TLSSettings:
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     ciphers: str | None = None
     dh_parameters: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
     hook: Callable[[Callable[[], ssl.SSLContext]], ssl.SSLContext] | None = None
 
 
@@ -111,6 +117,7 @@ class Certificates:
         # Files that are looked at later are to be found then, wherever the process has gone.
         self._directory = os.path.abspath(settings.directory) if settings.directory is not None else None
         self._authorities = _absolute(settings.authorities)
+        self._password_file = _absolute(settings.password_file)
         self._clock = clock
         self._next_look = 0.0
         self._loaded: dict[str, _Loaded] = {}
@@ -216,7 +223,7 @@ class Certificates:
         return sources
 
     def _stamp(self, source: _Source) -> _Stamp:
-        paths = (source.certificate, source.key, source.chain, self._authorities)
+        paths = (source.certificate, source.key, source.chain, self._authorities, self._password_file)
         return tuple(_stamp_of(path) for path in paths)
 
     def _make(self, source: _Source) -> ssl.SSLContext:
@@ -249,30 +256,49 @@ class Certificates:
             except ssl.SSLError:
                 raise CertificateProblem(f"expected certificates in {self._authorities!r}") from None
             context.verify_mode = ssl.CERT_REQUIRED if settings.client == "required" else ssl.CERT_OPTIONAL
-        text = _load_pair(context, source)
+        text = _load_pair(context, source, self._password())
         begin, end = text.find("-----BEGIN CERTIFICATE"), text.find("-----END CERTIFICATE-----")
         context.certificate_pem = text[begin : end + len("-----END CERTIFICATE-----")] + "\n"
         return context
 
+    def _password(self) -> bytes | None:
+        path, text = self._password_file, self.settings.password
+        password = _first_line(path) if path is not None else os.fsencode(text) if text is not None else None
+        if password is not None and not 0 < len(password) <= _PASSWORD_MAX:
+            where = f" in {path!r}" if path is not None else ""
+            raise CertificateProblem(f"expected a password of up to {_PASSWORD_MAX} bytes{where}")
+        return password
 
-def _load_pair(context: ssl.SSLContext, source: _Source) -> str:
+
+def _load_pair(context: ssl.SSLContext, source: _Source, password: bytes | None) -> str:
     """Load certificate, chain and key; the text of the certificate's file."""
+    is_locked = False
+
+    def unlock() -> bytes:
+        nonlocal is_locked
+        is_locked = True
+        if password is None:  # without this, OpenSSL would ask for one at the terminal
+            raise _Locked
+        return password
+
     text = _read(source.certificate)
     if source.key is not None:
         _read(source.key)
     where = repr(source.certificate)
     try:
         with _joined(source, text) as path:
-            context.load_cert_chain(path, source.key or source.certificate, password=_no_password)
-    except _Encrypted:
+            context.load_cert_chain(path, source.key or source.certificate, password=unlock)
+    except _Locked:
         raise CertificateProblem(
-            f"expected a key without a password in {source.key or source.certificate!r}"
+            f"expected a password for the key in {source.key or source.certificate!r}, got none"
         ) from None
     except ssl.SSLError as error:
         if "KEY_VALUES_MISMATCH" in (error.reason or ""):
             what = (
                 f"the key in {source.key or source.certificate!r} is not that of the certificate in {where}"
             )
+        elif is_locked:
+            what = f"the password does not open the key in {source.key or source.certificate!r}"
         elif "-----BEGIN CERTIFICATE-----" not in text:
             what = f"expected a certificate as PEM in {where}, got something else"
         elif "PRIVATE KEY-----" not in (_read(source.key) if source.key is not None else text):
@@ -298,12 +324,16 @@ def _joined(source: _Source, text: str) -> Iterator[str]:
         yield together.name
 
 
-class _Encrypted(Exception):
-    """A key wants a password; without this, OpenSSL would ask for one at the terminal."""
+class _Locked(Exception):
+    """A key wants a password, and there is none."""
 
 
-def _no_password() -> str:
-    raise _Encrypted
+def _first_line(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.readline(_PASSWORD_MAX + 3).rstrip(b"\r\n")
+    except OSError as error:
+        raise CertificateProblem(f"cannot read {path!r}: {_reason(error)}") from error
 
 
 def _read(path: str) -> str:

@@ -51,6 +51,12 @@ def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return ({"listen": listed} if listed or "host" not in table else {}) | table
 
 
+def untold_of(endpoints: Sequence[Endpoint]) -> list[str]:
+    """Remarks on what is not told of them: passwords."""
+    locked = any((tls := _tls_of(each)) is not None and tls.password is not None for each in endpoints)
+    return ["# a password that is not told: --ssl-keyfile-password"] if locked else []
+
+
 def _tls_of(endpoint: Endpoint) -> TLSSettings | None:
     inner = endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
     return inner.settings if isinstance(inner, TLSEndpoint) else None
@@ -79,6 +85,7 @@ def _tls_options(settings: TLSSettings) -> dict[str, str]:
     said = {
         "ssl-certfile": settings.certificate,
         "ssl-keyfile": settings.key,
+        "ssl-keyfile-password-file": settings.password_file,
         "ssl-ca-certs": settings.authorities,
         "ssl-client": settings.client if settings.client != usual else None,
         "ssl-min-version": "1.3" if settings.minimum is ssl.TLSVersion.TLSv1_3 else None,
@@ -164,6 +171,7 @@ def _tls(settings: TLSSettings) -> list[str]:
         "min": "1.3" if settings.minimum is ssl.TLSVersion.TLSv1_3 else None,
         "ciphers": settings.ciphers,
         "dh": settings.dh_parameters,
+        "passfile": settings.password_file,
     }
     return [f"{name}={_escaped(value)}" for name, value in said.items() if value is not None]
 

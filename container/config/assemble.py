@@ -194,7 +194,12 @@ def endpoints_of(configuration: Configuration) -> list[Endpoint]:
         host = given["host"].strip("[]") if "host" in given else default
         endpoints.append(TCPEndpoint(host, given.get("port", DEFAULT_PORT)))
     if "https" in given:
-        certificate = TLSSettings(given.get("ssl_certfile", DEFAULT_CERTIFICATE), given.get("ssl_keyfile"))
+        certificate = TLSSettings(
+            given.get("ssl_certfile", DEFAULT_CERTIFICATE),
+            given.get("ssl_keyfile"),
+            password=given.get("ssl_keyfile_password"),
+            password_file=given.get("ssl_keyfile_password_file"),
+        )
         endpoints.append(with_tls(TCPEndpoint(None, given["https"]), certificate))
     if not endpoints and given.get("personal"):
         endpoints.append(personal_endpoint())
@@ -223,6 +228,8 @@ def tls_of(configuration: Configuration) -> TLSSettings | None:
             if name.startswith("ssl_"):
                 raise ConfigProblem(f"expected --ssl-certfile with --{name.replace('_', '-')}, got none")
         return None
+    if "ssl_keyfile_password" in given and "ssl_keyfile_password_file" in given:
+        raise ConfigProblem("expected --ssl-keyfile-password or --ssl-keyfile-password-file, got both")
     authorities = values["ssl_ca_certs"]
     client = values["ssl_client"] or ("required" if authorities is not None else "none")
     if client != "none" and authorities is None:
@@ -234,6 +241,8 @@ def tls_of(configuration: Configuration) -> TLSSettings | None:
         client=client,
         minimum=values["ssl_min_version"],
         ciphers=values["ssl_ciphers"],
+        password=values["ssl_keyfile_password"],
+        password_file=values["ssl_keyfile_password_file"],
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from container.channel.endpoints import UnixEndpoint, plain_endpoint
-from container.config.addresses import describe_endpoints
+from container.config.addresses import describe_endpoints, untold_of
 from container.config.encoders import spell_encoders
 from container.config.file import APP, OBJECT
 from container.config.gateways import NOBODY
@@ -77,6 +77,7 @@ def config_of(application: Application, gathered: Gathered) -> str:
         if any(mount.get("scripts") for mount in table.get("mount", ())):
             table = describe_options(configuration, _OF_SCRIPTS) | table
         tables.append(table)
+        remarks += untold_of(binding.endpoints)
         if binding.site.error_pages:
             pages = ", ".join(map(str, binding.site.error_pages))
             remarks.append(f"# error pages that only Python has: {pages}")

@@ -75,6 +75,15 @@ class Text:
         return {"type": "string"}
 
 
+class Secret(Text):
+    """Text that no message shows."""
+
+    def load(self, value: object, name: str) -> Any:
+        if not isinstance(value, str):
+            raise ConfigProblem(f"expected {self.toml} for {name}, got something else")
+        return self.parse(value, name)
+
+
 class Switch(Text):
     """Yes or no."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 import trustme
 
 from container.channel.certificates import CertificateProblem, Certificates, TLSSettings, parse_minimum
-from tests.certificates import Authority, shake_hands
+from tests.certificates import Authority, locked, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +153,43 @@ def test_a_chain_may_be_in_a_file_of_its_own(authority: Authority, tmp_path: Pat
     }
 
 
+@pytest.mark.parametrize("traditional", [False, True])
+def test_a_key_may_have_a_password(authority: Authority, tmp_path: Path, traditional: bool) -> None:
+    """EP-04"""
+    certificate, key = authority.issue_apart("one", "a.example")
+    key.write_bytes(locked(key.read_bytes(), b"s\xe4sam", traditional=traditional))
+    files = {"certificate": str(certificate), "key": str(key)}
+    certificates = loaded(**files, password=os.fsdecode(b"s\xe4sam"))
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+    assert "sam" not in repr(certificates.settings)
+    (tmp_path / "password").write_bytes(b"s\xe4sam\nsecond line\n")
+    of_file = loaded(**files, password_file=str(tmp_path / "password"))
+    assert names_of(of_file, authority, "a.example") == {"a.example"}
+    unlocked = loaded(certificate=str(authority.issue("plain.pem", "b.example")), password="not asked for")
+    assert names_of(unlocked, authority, "b.example") == {"b.example"}
+
+
+def test_a_renewed_key_may_have_another_password(authority: Authority, tmp_path: Path) -> None:
+    """EP-04: until both are there, the old one is shown."""
+    clock = Clock()
+    certificate, key = authority.issue_apart("one", "a.example")
+    key.write_bytes(locked(key.read_bytes(), b"old"))
+    password = tmp_path / "password"
+    password.write_text("old\n")
+    certificates = loaded(clock, certificate=str(certificate), key=str(key), password_file=str(password))
+    fresh, fresh_key = authority.issue_apart("two", "a.example", "new.example")
+    fresh.rename(certificate)
+    key.write_bytes(locked(fresh_key.read_bytes(), b"new"))
+    clock.now += 1
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+    password.write_text("new, at last\nnew\n")
+    clock.now += 1
+    assert names_of(certificates, authority, "a.example") == {"a.example"}
+    password.write_text("new")
+    clock.now += 1
+    assert "new.example" in names_of(certificates, authority, "a.example")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -160,7 +198,19 @@ def test_a_chain_may_be_in_a_file_of_its_own(authority: Authority, tmp_path: Pat
         ({"certificate": "leaf.pem"}, "expected a private key as PEM in '.*leaf.pem', got none"),
         ({"certificate": "good.pem", "key": "none.key"}, "cannot read '.*none.key': no such file or directory"),
         ({"certificate": "leaf.pem", "key": "other.key"}, "the key in '.*other.key' is not that of the certificate"),
-        ({"certificate": "leaf.pem", "key": "locked.key"}, "expected a key without a password in '.*locked.key'"),
+        ({"certificate": "leaf.pem", "key": "locked.key"},
+         "expected a password for the key in '.*locked.key', got none"),
+        ({"certificate": "leaf.pem", "key": "locked.key", "password": "sesame"},
+         "the password does not open the key in '.*locked.key'"),
+        ({"certificate": "good.pem", "key": "locked.key", "password": "secret"},
+         "the key in '.*locked.key' is not that of the certificate"),
+        ({"certificate": "leaf.pem", "key": "locked.key", "password_file": "none"}, "cannot read '.*none': no such"),
+        ({"certificate": "leaf.pem", "key": "locked.key", "password_file": "empty"},
+         "expected a password of up to 1023 bytes in '.*empty'"),
+        ({"certificate": "leaf.pem", "key": "locked.key", "password_file": "long"},
+         "expected a password of up to 1023 bytes in '.*long'"),
+        ({"certificate": "leaf.pem", "key": "locked.key", "password": "x" * 1024},
+         "expected a password of up to 1023 bytes$"),
         ({"certificate": "good.pem", "ciphers": "NONSENSE"}, "expected ciphers as OpenSSL spells them, got 'NONSENSE'"),
         ({"certificate": "good.pem", "authorities": "empty", "client": "required"}, "certificates in '.*empty'"),
         ({"certificate": "good.pem", "dh_parameters": "empty"}, "expected DH parameters in '.*empty'"),
@@ -177,22 +227,14 @@ def test_what_cannot_be_used_is_one_clear_line(
     message: str,
 ) -> None:
     """EP-04"""
-    from cryptography.hazmat.primitives import serialization
-
     monkeypatch.chdir(tmp_path)
     authority.issue("good.pem", "a.example")
     leaf, other = authority.ca.issue_cert("a.example"), authority.ca.issue_cert("b.example")
     leaf.cert_chain_pems[0].write_to_path("leaf.pem")
     other.private_key_pem.write_to_path("other.key")
-    key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
-    (tmp_path / "locked.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret"),
-        )
-    )
+    (tmp_path / "locked.key").write_bytes(locked(leaf.private_key_pem.bytes(), b"secret"))
     (tmp_path / "empty").write_text("")
+    (tmp_path / "long").write_text("x" * 1024)
     (tmp_path / "hollow").mkdir()
     with pytest.raises(CertificateProblem, match=message) as caught:
         loaded(**settings)

@@ -213,7 +213,7 @@ BAD = [
     (
         "tls:443:crt=c",
         "expected one of port, key, cert, chain, ca, client, min, ciphers, dh, interface, backlog, reuse_port, "
-        "got 'crt' in 'tls:443:crt=c' (did you mean \"cert\"?)",
+        "passfile, got 'crt' in 'tls:443:crt=c' (did you mean \"cert\"?)",
     ),
     ("unix:/a\\", r"expected a character after the last backslash, got '/a\\'"),
 ]

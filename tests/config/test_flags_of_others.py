@@ -26,7 +26,8 @@ UVICORN = {
     "--reload": "--reload", "--reload-dir": "--reload-dir", "--reload-include": "--reload-include",
     "--reload-exclude": "--reload-exclude", "--reload-delay": "--reload-delay", "--log-level": "--log-level",
     "--access-log": "--access-log", "--no-access-log": "--access-log",
-    "--ssl-keyfile": "--ssl-keyfile", "--ssl-certfile": "--ssl-certfile", "--ssl-ca-certs": "--ssl-ca-certs",
+    "--ssl-keyfile": "--ssl-keyfile", "--ssl-keyfile-password": "--ssl-keyfile-password",
+    "--ssl-certfile": "--ssl-certfile", "--ssl-ca-certs": "--ssl-ca-certs",
     "--ssl-ciphers": "--ssl-ciphers", "--ssl-cert-reqs": "--ssl-client",
     "--proxy-headers": REFUSED, "--no-proxy-headers": REFUSED, "--forwarded-allow-ips": "--forwarded-allow-ips",
     "--root-path": "--root-path", "--timeout-keep-alive": "--keep-alive",
@@ -186,6 +187,37 @@ def test_a_spelling_of_others_is_printed_as_ours(place: Path, theirs: list[str],
     said = printed(*theirs)
     assert said == printed(*ours)
     assert theirs[0] == "--call" or said != printed(theirs[0])
+
+
+def test_a_password_is_not_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = ["--path=public", "--listen=tcp:8443", "--ssl-certfile=c.pem", "--ssl-keyfile=k.pem"]
+    (place / "site.toml").write_text('ssl-keyfile-password = "sesame"\n')
+    remark = "# a password that is not told: --ssl-keyfile-password\n"
+    by_file = printed("-c", "site.toml", *tls)
+    assert by_file == remark + printed(*tls)
+    assert "key=k.pem" in by_file
+    assert (
+        by_file
+        == printed(*tls, "--ssl-keyfile-password=sesame")
+        == printed(*tls, "--keyfile-password=sesame")
+    )
+    monkeypatch.setenv("CONTAINER_SSL_KEYFILE_PASSWORD", "sesame")
+    assert by_file == printed(*tls)
+    https = printed("--path=public", "--https=8443", "--ssl-certfile=c.pem")
+    assert https.startswith(remark)
+    assert "sesame" not in https
+
+
+def test_the_file_of_a_password_is_told(place: Path) -> None:
+    def said(*more: str) -> str:
+        return printed("--path=public", *more)
+
+    file = "--ssl-keyfile-password-file=pass.txt"
+    address = said("--listen=tcp:8443", "--ssl-certfile=c.pem", file)
+    assert 'listen = ["tls:8443:cert=c.pem:passfile=pass.txt"]' in address
+    assert address == said("--listen=tls:8443:cert=c.pem:passfile=pass.txt")
+    assert address == said("--https=8443", "--ssl-certfile=c.pem", file)
+    assert 'ssl-keyfile-password-file = "pass.txt"' in said("--uds=s", "--ssl-certfile=c.pem", file)
 
 
 def test_files_of_variables_have_the_name_that_granian_gives_them(place: Path) -> None:

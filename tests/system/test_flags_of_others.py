@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.certificates import Authority, locked
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.system.conftest import Running
 
     Start = Callable[..., Running]
+    Finish = Callable[..., subprocess.CompletedProcess[str]]
 
 APP = """
 def application(environ, start_response):
@@ -56,3 +63,60 @@ def test_one_directory_needs_no_route(start: Start, here: Path) -> None:
     assert (answer.body, answer.headers["Cache-Control"]) == (b"css/site.css", "max-age=86400")
     assert running.fetch("/other").body == b"127.0.0.1 /other"
     assert running.stop() == 0
+
+
+@pytest.fixture
+def tls(here: Path) -> list[str]:
+    """The options of a certificate for localhost whose key has the password `sesame`."""
+    certificate, key = Authority(here).issue_apart("tls", "localhost")
+    key.write_bytes(locked(key.read_bytes(), b"sesame"))
+    (here / "pass.txt").write_text("sesame\n")
+    (here / "other.txt").write_text("open\n")
+    return [f"--ssl-certfile={certificate}", f"--ssl-keyfile={key}"]
+
+
+@pytest.mark.parametrize(
+    ("said", "variables"),
+    [
+        (["--ssl-keyfile-password=sesame"], {}),
+        (["--ssl-keyfile-password-file=pass.txt"], {}),
+        (["--ssl-keyfile-password-file=pass.txt", "--workers=2"], {}),
+        ([], {"CONTAINER_SSL_KEYFILE_PASSWORD": "sesame"}),
+    ],
+)
+def test_a_key_with_a_password_serves(
+    start: Start, here: Path, tls: list[str], said: list[str], variables: dict[str, str]
+) -> None:
+    """EP-04, CL-10"""
+    running = start("app:application", "--host=localhost", "--port=0", *tls, *said, cwd=here, **variables)
+    context = ssl.create_default_context(cafile=here / "ca.pem")
+    connection = http.client.HTTPSConnection(
+        "localhost", urlsplit(running.url).port, timeout=30, context=context
+    )
+    connection.request("GET", "/x")
+    assert connection.getresponse().read().endswith(b" /x")
+    connection.close()
+    assert running.stop() == 0
+    assert not any("sesame" in line for line in running.lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ([], "expected a password for the key in '{key}', got none"),
+        (["--ssl-keyfile-password=open"], "the password does not open the key in '{key}'"),
+        (["--ssl-keyfile-password-file=other.txt"], "the password does not open the key in '{key}'"),
+        (
+            ["--ssl-keyfile-password-file=none.txt"],
+            "cannot read '{here}/none.txt': no such file or directory",
+        ),
+    ],
+)
+def test_a_wrong_password_is_one_line(
+    finish: Finish, here: Path, tls: list[str], said: list[str], line: str
+) -> None:
+    """EP-04, CL-09"""
+    for more in ([], ["--check-config"]):
+        ended = finish("app:application", "--port=0", *tls, *said, *more, cwd=here)
+        expected = line.format(key=here / "tls/privkey.pem", here=here)
+        assert (ended.returncode, ended.stderr) == (1, f"container: cannot listen on TLS: {expected}\n")

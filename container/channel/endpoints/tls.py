@@ -23,6 +23,7 @@ _ALIASES = {
 }  # fmt: skip
 _NAMES = ("port", "key", "cert", "chain", "ca", "client", "min", "ciphers", "dh")
 _TCP_NAMES = ("interface", "backlog", "reuse_port")
+_PASSWORD = "passfile"
 DEFAULT_CERTIFICATE = "server.pem"
 DEFAULT_PORT = "443"
 
@@ -100,7 +101,7 @@ def _parse(arguments: Arguments, *, may_be_directory: bool = True) -> TLSEndpoin
             raise EndpointError(
                 f'expected "{arguments.scheme}:PORT" or "{arguments.scheme}:DIRECTORY", got {arguments.text!r}'
             )
-    bound = replace(arguments, fields=fields).bind(*_NAMES, *_TCP_NAMES)
+    bound = replace(arguments, fields=fields).bind(*_NAMES, *_TCP_NAMES, _PASSWORD)
     return TLSEndpoint(_tcp(arguments, bound), _settings(arguments, bound, directory))
 
 
@@ -139,6 +140,7 @@ def _settings(arguments: Arguments, bound: dict[str, str], directory: str | None
         minimum=minimum,
         ciphers=bound.get("ciphers"),
         dh_parameters=bound.get("dh"),
+        password_file=bound.get(_PASSWORD),
     )
 
 

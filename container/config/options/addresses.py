@@ -9,7 +9,7 @@ from container.channel.certificates import parse_minimum
 from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, parse_endpoint
 from container.config.compound import Spelt
 from container.config.options.option import Section, option, switch
-from container.config.values import Choice, Number, Text
+from container.config.values import Choice, Number, Secret, Text
 from container.message.authority import normal_name
 from container.service.server import DEFAULT_ADDRESS
 
@@ -89,6 +89,14 @@ TLS: Final = Section(
         option(
             "--ssl-keyfile", "--tls-key", "--keyfile", "--privkey", "-k", type=Text("FILE"),
             help="Its key, unless it is in the same file.",
+        ),
+        option(
+            "--ssl-keyfile-password", "--keyfile-password", type=Secret("PASSWORD"),
+            help="The password of that key. Other users of the machine see what is typed: a file or the environment "
+            "keeps it to itself.",
+        ),
+        option(
+            "--ssl-keyfile-password-file", type=Text("FILE"), help="A file whose first line is that password.",
         ),
         option(
             "--ssl-ca-certs", "--ca-certs", "--ssl-ca", type=Text("FILE"),

@@ -43,6 +43,8 @@ PYTHON: Final = {
     "proxy-protocol": 'application.serve(site, "haproxy:ADDRESS")',
     "ssl-certfile": 'application.serve(site, "tls:PORT:cert=FILE")',
     "ssl-keyfile": 'application.serve(site, "tls:PORT:key=FILE")',
+    "ssl-keyfile-password": "TLSSettings(password=)",
+    "ssl-keyfile-password-file": 'application.serve(site, "tls:PORT:passfile=FILE")',
     "ssl-ca-certs": 'application.serve(site, "tls:PORT:ca=FILE")',
     "ssl-client": 'application.serve(site, "tls:PORT:client=MODE")',
     "ssl-min-version": 'application.serve(site, "tls:PORT:min=1.3")',
