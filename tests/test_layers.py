@@ -53,6 +53,7 @@ LIBRARIES = {
     "backports": {"encoders"},
     "a2wsgi": {"service"},
     "passlib": {"resources"},
+    "yaml": {"service"},
 }
 # Imports by a name in a string, which the table above does not see, each with its reason.
 LATE = {

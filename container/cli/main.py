@@ -110,7 +110,7 @@ def _main(arguments: list[str]) -> int:
     prepare_development(options, endpoints_of(gathered.configuration))
     started_in = os.getcwd() if wants_arbiter(options) else None
     enter_directories(options)
-    configure_logging(logs_of(options))
+    configure_logging(logs_of(gathered.configuration))
     _remark(gathered, options)
     looking = _looking(name, options)
     with ExitStack() as stack:

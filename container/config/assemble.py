@@ -54,7 +54,7 @@ _LIMITS = {
 
 def assemble(gathered: Gathered, stack: ExitStack) -> Application:
     """The application with all that was said of it; files that are opened for it are closed with `stack`."""
-    log = open_access_log(gathered.configuration.values, stack)
+    log = open_access_log(gathered.configuration, stack)
     applications = [_site(configuration, mounts, log) for configuration, mounts in gathered.parts]
     whole, *others = applications
     for each in others:
@@ -148,7 +148,7 @@ def settings_of(configuration: Configuration, access_log: AccessLog | None) -> S
             among_files=values["scripts"],
             session=values["cgi_session"],
         ),
-        takes_notes=logs_of(values).follows_requests,
+        takes_notes=logs_of(configuration).follows_requests,
         request_id=values["request_id"],
         send_request_id=values["send_request_id"],
         origins=configuration.origins,
@@ -274,7 +274,8 @@ def privileges_of(values: Mapping[str, Any]) -> Privileges:
     )
 
 
-def logs_of(values: Mapping[str, Any]) -> LogSettings:
+def logs_of(configuration: Configuration) -> LogSettings:
+    values = configuration.values
     if values["daemon"] and values["log_file"] == "-":
         raise ConfigProblem("expected a file or --syslog for the log of a --daemon, got standard output")
     return LogSettings(
@@ -287,16 +288,19 @@ def logs_of(values: Mapping[str, Any]) -> LogSettings:
         prefix=values["syslog_prefix"],
         journal=values["journal"],
         requests=values["log_requests"],
+        config=values["log_config"],
+        said=frozenset(configuration.given),
     )
 
 
-def open_access_log(values: Mapping[str, Any], stack: ExitStack) -> AccessLog | None:
+def open_access_log(configuration: Configuration, stack: ExitStack) -> AccessLog | None:
+    values = configuration.values
     name = values["access_log_file"]
     if not values["access_log"]:
         if name is not None:
             raise ConfigProblem("expected --access-log-file or --no-access-log, got both")
         return None
-    stream = access_stream(logs_of(values), name)
+    stream = access_stream(logs_of(configuration), name)
     if isinstance(stream, LogFile):
         stack.callback(stream.close)
     return AccessLog(stream, make_formatter(values["access_log_format"])) if stream is not None else None

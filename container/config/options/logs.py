@@ -85,5 +85,10 @@ LOGS: Final = Section(
             "--log-level", type=Choice(LEVELS, "LEVEL"), default="info",
             help=f"How much to log to standard error: {', '.join(LEVELS)}.",
         ),
+        option(
+            "--log-config", "--log-config-json", type=Text("FILE"),
+            help="Configure all of logging as this file says, in a format of logging.config: .json, .toml, .yaml, "
+            "anything else is .ini.",
+        ),
     ),
 )  # fmt: skip

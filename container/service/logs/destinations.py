@@ -8,9 +8,17 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from container.service.logs.configured import ACCESS, LoggerStream, apply_config, is_access_logged
 from container.service.logs.files import LogFile, OutputPipe
 from container.service.logs.journal import JournalHandler, leads_to_journal
-from container.service.logs.records import OURS, JSONRecordFormatter, TextFormatter, tell_requests
+from container.service.logs.problem import LogProblem
+from container.service.logs.records import (
+    OURS,
+    JSONRecordFormatter,
+    TextFormatter,
+    revive_loggers,
+    tell_requests,
+)
 from container.service.logs.syslog import (
     DEFAULT_ADDRESS,
     DEFAULT_PREFIX,
@@ -19,7 +27,7 @@ from container.service.logs.syslog import (
     SyslogStream,
     open_syslog,
 )
-from container.service.logs.terminal import know_log
+from container.service.logs.terminal import follow_handlers, know_log
 
 if TYPE_CHECKING:
     from container.tree.accesslog import Writable
@@ -28,22 +36,21 @@ if TYPE_CHECKING:
 _THEIRS: Final = ("asyncio",)
 
 
-class LogProblem(ValueError):
-    """A log that cannot be opened. The message is one line."""
-
-
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """`format`: text or json. `file`: where the log goes instead of standard error, `-` is standard output.
 
     `syslog`: both logs go there, but for an access log with a file of its own; `address`, `facility` and `prefix` are
     syslog's. `journal`: the log goes to the journal of systemd with all its fields. `requests`: every record, the
-    application's too, tells to which request it belongs.
+    application's too, tells to which request it belongs. `config`: a file for logging.config, whose handlers count
+    before all of this; `said` are the options that somebody has named, by field.
     """
 
     level: str = "info"
     format: str = "text"
     file: str | None = None
+    config: str | None = None
+    said: frozenset[str] = frozenset()
     syslog: bool = False
     address: str = DEFAULT_ADDRESS
     facility: str = "daemon"
@@ -64,11 +71,35 @@ def configure_logging(settings: LogSettings | None = None) -> None:
     configures for the logger `container` then replaces this. Raises LogProblem."""
     settings = settings or LogSettings()
     logger = logging.getLogger(OURS)
-    logger.setLevel(settings.level.upper())
     if settings.follows_requests:
         tell_requests()
-    if logger.handlers:
-        return
+    if settings.config is not None:
+        apply_config(settings.config)
+        revive_loggers()
+        if is_access_logged() and "access_log_file" in settings.said:
+            raise LogProblem(
+                f"expected --access-log-file or the logger {ACCESS} in {settings.config}, got both"
+            )
+    if settings.config is None or "log_level" in settings.said or not logger.level:
+        logger.setLevel(settings.level.upper())
+    if settings.config is not None and logger.hasHandlers():
+        _refuse_both(settings, settings.config)
+        follow_handlers()
+    elif not logger.handlers:
+        _add_handler(logger, settings)
+
+
+def _refuse_both(settings: LogSettings, config: str) -> None:
+    """What the handlers of the file would make nothing of."""
+    others = _places(settings)
+    if "log_format" in settings.said:
+        others.append("--log-format")
+    if others:
+        raise LogProblem(f"expected {' and '.join(others)} or the handlers of {config}, got both")
+
+
+def _add_handler(logger: logging.Logger, settings: LogSettings) -> None:
+    """Ours."""
     handler = _make_handler(settings)
     logger.addHandler(handler)
     # An application that configures the root logger too would show every record twice.
@@ -78,25 +109,26 @@ def configure_logging(settings: LogSettings | None = None) -> None:
         if not theirs.handlers:
             theirs.addHandler(handler)
             theirs.propagate = False
-    is_elsewhere = settings.file is not None or settings.syslog or settings.journal
+    is_elsewhere = bool(_places(settings))
     is_json = settings.format == "json"
     know_log(is_elsewhere=is_elsewhere, formatter=handler.formatter if is_json and not is_elsewhere else None)
     if is_elsewhere or is_json:
         logging.lastResort = _LastResort(handler)
 
 
+def _places(settings: LogSettings) -> list[str]:
+    """The options that send the log away from standard error."""
+    given = {
+        "--log-file": settings.file is not None,
+        "--syslog": settings.syslog,
+        "--journal": settings.journal,
+    }
+    return [name for name, is_given in given.items() if is_given]
+
+
 def _make_handler(settings: LogSettings) -> logging.Handler:
-    chosen = [
-        spelling
-        for spelling, given in (
-            ("--log-file", settings.file is not None),
-            ("--syslog", settings.syslog),
-            ("--journal", settings.journal),
-        )
-        if given
-    ]
-    if len(chosen) > 1:
-        raise LogProblem(f"expected one place for the log, got {' and '.join(chosen)}")
+    if len(places := _places(settings)) > 1:
+        raise LogProblem(f"expected one place for the log, got {' and '.join(places)}")
     handler = _open_handler(settings)
     if settings.format == "json":
         handler.setFormatter(JSONRecordFormatter())
@@ -149,8 +181,10 @@ class _FileHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic 
 
 
 def access_stream(settings: LogSettings, name: str | None) -> Writable | None:
-    """What the access log writes to: the file of that name, `-` or None for standard output, or syslog; None when
-    there is no standard output. Raises LogProblem."""
+    """What the access log writes to: the file of that name, `-` or None for standard output, the logger of the file
+    for logging.config, or syslog; None when there is no standard output. Raises LogProblem."""
+    if settings.config is not None and is_access_logged():
+        return LoggerStream()
     if name is None and settings.syslog:
         try:
             return SyslogStream(_syslog(settings))
