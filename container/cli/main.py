@@ -39,6 +39,7 @@ from container.service.init import serve_below_init
 from container.service.logs import (
     LogProblem,
     complain,
+    configure_for_looking,
     configure_logging,
     report_failure,
     revive_loggers,
@@ -110,9 +111,10 @@ def _main(arguments: list[str]) -> int:
     prepare_development(options, endpoints_of(gathered.configuration))
     started_in = os.getcwd() if wants_arbiter(options) else None
     enter_directories(options)
-    configure_logging(logs_of(gathered.configuration))
-    _remark(gathered, options)
     looking = _looking(name, options)
+    configure = configure_logging if looking is None else configure_for_looking
+    configure(logs_of(gathered.configuration))
+    _remark(gathered, options)
     with ExitStack() as stack:
         if looking is not None:
             code = LOOKING[looking](gathered, load(gathered, options, stack), extra | options)

@@ -52,7 +52,7 @@ qualname = container.access
 handlers = requests
 propagate = 0
 """
-TABLE: Final = {
+TABLE: Final[dict[str, Any]] = {
     "version": 1,
     "formatters": {
         "line": {"format": "%(levelname)s %(name)s: %(message)s"},
@@ -203,7 +203,7 @@ def test_the_level_is_that_of_the_file_unless_one_is_said(
         "    return [b'x']\n"
     )
     loggers = {"container": {} if level is None else {"level": level}}
-    write_table(here / "log.json", loggers=TABLE["loggers"] | loggers)  # type: ignore[operator]  # a dict
+    write_table(here / "log.json", loggers=TABLE["loggers"] | loggers)
     running = start(*ONE, "--log-config", "log.json", *options)
     running.fetch("/")
     assert running.stop() == 0
@@ -231,6 +231,24 @@ def test_no_option_is_lost_in_silence(
     write_table(here / "log.json")
     done = finish(command, *ONE, "--log-config=log.json", *options)
     assert (done.returncode, done.stderr) == (2, f"container: {line}\n")
+
+
+def test_a_check_leaves_no_trace(finish: Any, here: Path) -> None:
+    """CF-07: no file is made, none is begun anew, and nothing that the application says meanwhile is in one."""
+    (here / "shop.py").write_text(APP + "log.error('loaded')\n")
+    (here / "requests.log").write_text("of the service\n")
+    requests = {"class": "logging.FileHandler", "filename": "requests.log", "mode": "w"}
+    write_table(here / "log.json", handlers=TABLE["handlers"] | {"requests": requests})
+    before = sorted(os.listdir(here))
+    done = finish("check", *ONE, "--log-config=log.json")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "container: the configuration is fine"
+    assert sorted(each for each in os.listdir(here) if each != "__pycache__") == before
+    assert (here / "requests.log").read_text() == "of the service\n"
+    (here / "all.log").mkdir()
+    done = finish("check", *ONE, "--log-config=log.json")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"unable to configure handler 'all': '{here / 'all.log'}': is a directory" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_one_line(finish: Any, here: Path) -> None:

@@ -34,7 +34,7 @@ REPLACED: Final = {
     "-s": _PICKLED,
     "--encrypted": _PICKLED,
     "--euid": "use --user: both the effective and the real one are changed",
-    "--logger": "configure the loggers of Python in the application",
+    "--logger": "use --log-config, or configure the loggers of Python in the application",
     "--logfile": "use --log-file for the log of the server, --access-log-file for that of requests",
     "-l": "use --log-file for the log of the server, --access-log-file for that of requests",
     "--spew": _DROPPED,

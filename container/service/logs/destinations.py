@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from container.service.logs.configured import ACCESS, LoggerStream, apply_config, is_access_logged
@@ -19,6 +20,7 @@ from container.service.logs.records import (
     revive_loggers,
     tell_requests,
 )
+from container.service.logs.rehearsal import rehearse
 from container.service.logs.syslog import (
     DEFAULT_ADDRESS,
     DEFAULT_PREFIX,
@@ -87,6 +89,14 @@ def configure_logging(settings: LogSettings | None = None) -> None:
         follow_handlers()
     elif not logger.handlers:
         _add_handler(logger, settings)
+
+
+def configure_for_looking(settings: LogSettings) -> None:
+    """`configure_logging` for a command that serves nothing: a file for logging.config is only tried out, and no log of
+    the service has a record of that. Raises LogProblem."""
+    if settings.config is not None:
+        rehearse(partial(configure_logging, settings))
+    configure_logging(replace(settings, config=None))
 
 
 def _refuse_both(settings: LogSettings, config: str) -> None:
