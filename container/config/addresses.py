@@ -19,18 +19,22 @@ from container.channel.endpoints import (
     UnixEndpoint,
     parse_endpoint,
 )
+from container.config.gateways import spell_peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from container.channel.certificates import TLSSettings
     from container.channel.endpoints import Endpoint
+    from container.channel.endpoints.haproxy import Network
 
 
 def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The options that stand for them. What no address can say is said by options of its own: a host of one word; TLS
     on UNIX sockets and a PROXY header before either, which then hold for all that have none."""
     table: dict[str, Any] = {}
+    if len(peers := _peers_of(endpoints)) == 1 and (networks := peers.pop()) is not None:
+        table["proxy-allow-from"] = spell_peers(networks)
     odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
     settings = _tls_of(odd[0]) if odd else None
     if settings is not None and None not in map(_tls_of, endpoints) and _is_of_options(settings):
@@ -52,9 +56,18 @@ def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def untold_of(endpoints: Sequence[Endpoint]) -> list[str]:
-    """Remarks on what is not told of them: passwords."""
-    locked = any((tls := _tls_of(each)) is not None and tls.password is not None for each in endpoints)
-    return ["# a password that is not told: --ssl-keyfile-password"] if locked else []
+    """Remarks on what is not told of them: passwords, and what options would say of all."""
+    remarks = []
+    if any((tls := _tls_of(each)) is not None and tls.password is not None for each in endpoints):
+        remarks.append("# a password that is not told: --ssl-keyfile-password")
+    if len(_peers_of(endpoints)) > 1:
+        remarks.append("# who may send PROXY headers is told by Python only")
+    return remarks
+
+
+def _peers_of(endpoints: Sequence[Endpoint]) -> set[tuple[Network, ...] | None]:
+    """Who may send PROXY headers, at addresses that take them."""
+    return {each.policy.peers for each in endpoints if isinstance(each, ProxiedEndpoint)}
 
 
 def _tls_of(endpoint: Endpoint) -> TLSSettings | None:

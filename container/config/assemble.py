@@ -63,7 +63,17 @@ def assemble(gathered: Gathered, stack: ExitStack) -> Application:
                 f"expected services in the first site only, got {each.services[0]!r} in another"
             )
         whole.bindings += each.bindings
+    _check_proxied(gathered.configuration, whole)
     return whole
+
+
+def _check_proxied(configuration: Configuration, application: Application) -> None:
+    """ConfigProblem where it is said who sends PROXY headers, and no address takes any."""
+    if "proxy_allow_from" in configuration.given and not any(
+        isinstance(each, ProxiedEndpoint) for binding in application.bindings for each in binding.endpoints
+    ):
+        name = configuration.names["proxy_allow_from"]
+        raise ConfigProblem(f"expected --proxy-protocol or an address haproxy:… with {name}, got neither")
 
 
 def _site(configuration: Configuration, mounts: Sequence[Mount], log: AccessLog | None) -> Application:
@@ -216,6 +226,8 @@ def layered(configuration: Configuration, endpoint: Endpoint) -> Endpoint:
         endpoint = with_tls(endpoint, tls)
     if values["proxy_protocol"] and not isinstance(endpoint, ProxiedEndpoint):
         endpoint = ProxiedEndpoint(endpoint)
+    if isinstance(endpoint, ProxiedEndpoint) and "proxy_allow_from" in given:
+        endpoint = replace(endpoint, policy=replace(endpoint.policy, peers=given["proxy_allow_from"]))
     return endpoint
 
 

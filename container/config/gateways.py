@@ -6,18 +6,21 @@ Not here: what a KIND:ARG makes (build.py), the names of options (cli/).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
 
 from container.config.problems import ConfigProblem
-from container.message.networks import Networks
+from container.message.networks import EVERYBODY, UNIX, Networks
 from container.tree.forwarded import Forwarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from container.channel.endpoints.haproxy import Network
     from container.tree.resource import Resource
 
 NOBODY = "none"
+_EVERY_NETWORK: Final = ("0.0.0.0/0", "::/0")
 
 
 def parse_proxies(text: str) -> tuple[str, ...]:
@@ -27,6 +30,21 @@ def parse_proxies(text: str) -> tuple[str, ...]:
         return entries
     Networks(entries)
     return entries
+
+
+def parse_peers(text: str) -> tuple[Network, ...]:
+    """The networks of a list separated by commas, * for every address. ValueError for what is no network."""
+    entries = [entry for each in text.split(",") if (entry := each.strip())]
+    if not entries or UNIX in entries:
+        raise ValueError(f'expected addresses and networks such as 10.0.0.0/8, got "{text}"')
+    Networks(entries)
+    spelt = [net for each in entries for net in (_EVERY_NETWORK if each == EVERYBODY else (each,))]
+    return tuple(map(ip_network, spelt))
+
+
+def spell_peers(peers: Iterable[Network]) -> list[str]:
+    """The texts that `parse_peers` reads, a single address as itself."""
+    return [str(each.network_address if each.num_addresses == 1 else each) for each in peers]
 
 
 def behind_proxies(root: Resource, proxies: tuple[str, ...] | None, *, unix: bool) -> Resource:

@@ -46,6 +46,7 @@ GUNICORN = {
     "--keyfile": "--ssl-keyfile", "--certfile": "--ssl-certfile", "--ca-certs": "--ssl-ca-certs",
     "--ciphers": "--ssl-ciphers", "--cert-reqs": "--ssl-client",
     "--forwarded-allow-ips": "--forwarded-allow-ips", "--proxy-protocol": "--proxy-protocol",
+    "--proxy-allow-from": "--proxy-allow-from",
     "--root-path": "--root-path", "--keep-alive": "--keep-alive", "--graceful-timeout": "--graceful-timeout",
     "-t": "--timeout", "--timeout": "--timeout", "--max-requests": "--max-requests",
     "--max-requests-jitter": "--max-requests-jitter", "--worker-connections": "--limit-concurrency",
@@ -187,6 +188,30 @@ def test_a_spelling_of_others_is_printed_as_ours(place: Path, theirs: list[str],
     said = printed(*theirs)
     assert said == printed(*ours)
     assert theirs[0] == "--call" or said != printed(theirs[0])
+
+
+def test_who_may_send_headers_is_told_of_all_addresses(place: Path) -> None:
+    """EP-07"""
+    said = printed(
+        "--path=public",
+        "--listen=haproxy:tcp:80",
+        "--listen=tcp:81",
+        "--proxy-allow-from=10.0.0.0/8,192.0.2.7",
+    )
+    assert 'listen = ["haproxy:tcp:80", "tcp:81"]\nproxy-allow-from = ["10.0.0.0/8", "192.0.2.7"]\n' in said
+    (place / "again.toml").write_text(said)
+    assert printed("-c", "again.toml") == said
+    everybody = printed("--path=public", "--port=0", "--proxy-protocol", "--proxy-allow-from=*")
+    assert 'proxy-allow-from = ["0.0.0.0/0", "::/0"]' in everybody
+    (place / "site.tac").write_text("""
+from ipaddress import ip_network
+from container import Application, Files
+from container.channel.endpoints import ProxiedEndpoint, ProxyPolicy, TCPEndpoint
+application = Application("a")
+policy = ProxyPolicy(peers=(ip_network("10.0.0.0/8"),))
+application.serve(Files("public"), ProxiedEndpoint(TCPEndpoint(None, 80), policy), "haproxy:tcp:81")
+""")
+    assert printed("-y", "site.tac").startswith("# who may send PROXY headers is told by Python only\n")
 
 
 def test_a_password_is_not_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

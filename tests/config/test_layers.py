@@ -41,6 +41,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "limit_concurrency": ("3", 3),
     "keep_alive": ("500ms", 0.5),
     "forwarded_allow_ips": ("10.0.0.1,::1", ["10.0.0.1", "::1"]),
+    "proxy_allow_from": ("10.0.0.1,::1", ["10.0.0.1", "::1"]),
     "healthz": ("/up", "/up"),
     "readyz": ("/up", "/up"),
     "headers": ("X: y", {"X": "y"}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.certificates import Authority, locked
+from tests.system.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Running]
     Finish = Callable[..., subprocess.CompletedProcess[str]]
 
+HEADER = b"PROXY TCP4 192.0.2.1 198.51.100.2 4321 80\r\n"
 APP = """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -91,7 +95,7 @@ def test_a_key_with_a_password_serves(
     running = start("app:application", "--host=localhost", "--port=0", *tls, *said, cwd=here, **variables)
     context = ssl.create_default_context(cafile=here / "ca.pem")
     connection = http.client.HTTPSConnection(
-        "localhost", urlsplit(running.url).port, timeout=30, context=context
+        "localhost", urlsplit(running.url).port, timeout=PATIENCE_S, context=context
     )
     connection.request("GET", "/x")
     assert connection.getresponse().read().endswith(b" /x")
@@ -120,3 +124,32 @@ def test_a_wrong_password_is_one_line(
         ended = finish("app:application", "--port=0", *tls, *said, *more, cwd=here)
         expected = line.format(key=here / "tls/privkey.pem", here=here)
         assert (ended.returncode, ended.stderr) == (1, f"container: cannot listen on TLS: {expected}\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "header", "client"),
+    [
+        (["--proxy-allow-from=127.0.0.0/8"], HEADER, "192.0.2.1"),
+        (["--proxy-allow-from=127.0.0.0/8"], b"", None),
+        (["--proxy-allow-from=*"], HEADER, "192.0.2.1"),
+        (["--proxy-allow-from=10.0.0.0/8,::1"], b"", "127.0.0.1"),
+        (["--proxy-allow-from=10.0.0.0/8,::1"], HEADER, None),
+        (["--proxy-allow-from=10.0.0.0/8,::1", "--workers=2"], b"", "127.0.0.1"),
+    ],
+)
+def test_only_some_may_tell_the_client(
+    start: Start, here: Path, said: list[str], header: bytes, client: str | None
+) -> None:
+    """EP-07: who may not is served as who comes without a proxy."""
+    running = start("app:application", "--host=127.0.0.1", "--port=0", "--proxy-protocol", *said, cwd=here)
+    with socket.create_connection(("127.0.0.1", urlsplit(running.url).port or 0), PATIENCE_S) as sock:
+        sock.sendall(header + b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := sock.recv(4096):
+                answer += more
+    if client is None:
+        assert b" 200 " not in answer
+    else:
+        assert answer.endswith(f"\r\n\r\n{client} /x".encode())
+    assert running.stop() == 0

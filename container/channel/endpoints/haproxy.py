@@ -9,10 +9,13 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeAlias
 
 from container.channel.endpoints.base import Endpoint, EndpointError
 from container.channel.endpoints.grammar import Arguments, parse_endpoint, register
 from container.protocol.proxy_header import BOTH_VERSIONS
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class ProxyPolicy:
 
     versions: frozenset[int] = BOTH_VERSIONS
     required: bool = True
-    peers: tuple[IPv4Network | IPv6Network, ...] | None = None
+    peers: tuple[Network, ...] | None = None
 
     def covers(self, peer: object) -> bool:
         """May the peer at this socket address send one?"""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from container.channel.certificates import parse_minimum
 from container.channel.endpoints import DEFAULT_BACKLOG, Endpoint, parse_endpoint
 from container.config.compound import Spelt
+from container.config.gateways import parse_peers, spell_peers
 from container.config.options.option import Section, option, switch
 from container.config.values import Choice, Number, Secret, Text
 from container.message.authority import normal_name
 from container.service.server import DEFAULT_ADDRESS
+
+if TYPE_CHECKING:
+    from container.channel.endpoints.haproxy import Network
 
 DEFAULT_HOST, _, _port = DEFAULT_ADDRESS.partition(":")
 DEFAULT_PORT: Final = int(_port)
@@ -49,6 +53,10 @@ def _host(text: str, name: str) -> str:
     return text
 
 
+def _peers(text: str, name: str) -> tuple[Network, ...]:
+    return parse_peers(text)
+
+
 ADDRESSES: Final = Section(
     "Addresses",
     (
@@ -66,6 +74,11 @@ ADDRESSES: Final = Section(
         ),
         option("--backlog", type=Number(1, 65535), default=DEFAULT_BACKLOG, help="Connections that may wait."),
         switch("--proxy-protocol", help="Expect a PROXY header first on every connection, as of HAProxy."),
+        option(
+            "--proxy-allow-from", type=Spelt("NETWORKS", _peers, spell_peers, joint=","),
+            help="Addresses and networks whose connections begin with a PROXY header, with --proxy-protocol or haproxy:"
+            "ADDRESS, commas between; those of others begin without. All unless given.",
+        ),
         option("--host", type=Spelt("HOST", _host), default=DEFAULT_HOST, help="Listen on this address."),
         option(
             "--port", type=Number(0, 65535), default=DEFAULT_PORT, variables=(PLATFORM_PORT,),

@@ -41,6 +41,7 @@ PYTHON: Final = {
     "https": 'application.serve(site, "tls:PORT:cert=FILE")',
     "backlog": 'application.serve(site, "tcp:PORT:backlog=N")',
     "proxy-protocol": 'application.serve(site, "haproxy:ADDRESS")',
+    "proxy-allow-from": "ProxiedEndpoint(endpoint, ProxyPolicy(peers=))",
     "ssl-certfile": 'application.serve(site, "tls:PORT:cert=FILE")',
     "ssl-keyfile": 'application.serve(site, "tls:PORT:key=FILE")',
     "ssl-keyfile-password": "TLSSettings(password=)",
