@@ -12,7 +12,8 @@ from container.channel.base import UNKNOWN, UNREAD_MAX
 from container.channel.content import forget
 from container.channel.ended import ENDED
 from container.channel.h1_answer import H1Answer
-from container.channel.output import Output, amend
+from container.channel.hooks import amend
+from container.channel.output import Output
 from container.channel.watchers import Watchers
 from container.message.body import EMPTY
 from container.message.encoding import EncodingChoice

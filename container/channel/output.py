@@ -2,8 +2,8 @@
 
 Hooks run first, in the order they were added, then a content coding is chosen. All of that happens at once
 unless a hook has to wait, or much content is to be encoded: then everything that is said is held back until
-that is done, by one task. What hooks may do is said in `message/exchange.py`, how codings are chosen in
-`tree/encoding.py`; framing is the exchange's.
+that is done, by one task. How hooks run is in `hooks.py`, how codings are chosen in `tree/encoding.py`; framing is
+the exchange's.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Final
 
 from container.channel.content import forget
+from container.channel.hooks import HookedHead
 from container.message.encoding import Compressor, Encoder, EncodingChoice
-from container.message.errors import HTTPError
 from container.message.exchange import HeadHook
 from container.message.fields import FieldBlock, LastingBlock, encode_fields
 from container.message.headers import Headers
@@ -32,7 +32,7 @@ INLINE_MAX: Final = 64 * 1024
 _tasks: set[asyncio.Task[None]] = set()
 
 
-class Output:
+class Output(HookedHead):
     """One answer on its way out.
 
     While `held`, what is said is kept, and nobody is told to go on writing. A failure before the head has
@@ -42,8 +42,7 @@ class Output:
 
     __slots__ = (
         "_announced", "_block", "_channel", "_choice", "_compressor", "_content", "_encoder", "_ended", "_exchange",
-        "_headers", "_hook", "_hooks", "_is_whole", "_lasting", "_next_hooks", "_pieces", "_reason", "_status",
-        "_taken", "held",
+        "_is_whole", "_lasting", "_pieces", "_reason", "_taken", "held",
     )  # fmt: skip
 
     def __init__(
@@ -56,15 +55,16 @@ class Output:
         hooks: list[HeadHook],
         choice: EncodingChoice | None,
     ) -> None:
+        # What the base has is set here: one call less an answer.
+        self._hooks = hooks
+        self._following = iter(list(hooks))
+        self._hook = None
+        self._status = status
+        self._headers = Headers(block.fields)
         self._exchange = exchange
         self._channel = channel
-        self._status = status
         self._block = block
         self._reason = reason
-        self._headers = Headers(block.fields)
-        self._hooks = hooks
-        self._next_hooks = iter(list(hooks))
-        self._hook: HeadHook | None = None
         self._choice = choice
         self._encoder: Encoder | None = None
         # Where what is encoded now may be found the next time.
@@ -82,7 +82,7 @@ class Output:
 
     def start(self) -> None:
         """Send the head, now unless a hook has to wait. Raises what a hook raises."""
-        waiting = self._run_hooks()
+        waiting = self.run_hooks()
         if waiting is None:
             self._choose()
             self._send_head()
@@ -91,7 +91,7 @@ class Output:
 
     def reply(self, body: bytes) -> None:
         """The same, of an answer that is complete."""
-        waiting = self._run_hooks()
+        waiting = self.run_hooks()
         self._is_whole = self._block.length == len(body)
         self._ended = True
         if body:
@@ -150,20 +150,6 @@ class Output:
             forget(content)
 
     # The head.
-
-    def _run_hooks(self) -> Awaitable[None] | None:
-        """Go on until a hook has to be waited for; None when all of them are done."""
-        for hook in self._next_hooks:
-            self._hook = hook
-            try:
-                waiting = hook(self._status, self._headers)
-            except BaseException:
-                self._hooks.remove(hook)  # or no error page could be sent either
-                raise
-            if waiting is not None:
-                return waiting
-        self._hook = None
-        return None
 
     def _choose(self) -> None:
         """The fields are final but for those of the coding."""
@@ -272,10 +258,7 @@ class Output:
         exchange = self._exchange
         try:
             if waiting is not None:
-                async with asyncio.timeout(timeout_s):
-                    while waiting is not None:
-                        await waiting
-                        waiting = self._run_hooks()
+                await self.await_hooks(waiting, timeout_s)
                 if exchange.gone:
                     return
                 self._choose()
@@ -329,30 +312,11 @@ class Output:
     def _fail(self, error: Exception) -> None:
         """Nothing has left: an error page can take its place, without what failed."""
         exchange = self._exchange
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
-        else:
-            exchange.encode_by(None)
-            if not isinstance(error, HTTPError):
-                self._hooks.clear()  # together they made what cannot be sent
+        self.leave_out(exchange, error)
         if exchange.gone:
             logger.error("a hook of %s failed after the client had left", exchange.request, exc_info=error)
         else:
             exchange.replace(error)
-
-
-async def amend(hooks: list[HeadHook], status: int, block: FieldBlock) -> FieldBlock:
-    """`block` as `hooks` leave it, one after the other. Raises what a hook raises."""
-    headers = Headers(block.fields)
-    for hook in list(hooks):
-        try:
-            waiting = hook(status, headers)
-            if waiting is not None:
-                await waiting
-        except BaseException:
-            hooks.remove(hook)  # or no error page could be sent either
-            raise
-    return encode_fields(headers.items())
 
 
 def _flushed(compressor: Compressor, data: bytes) -> bytes:

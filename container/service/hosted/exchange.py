@@ -15,10 +15,11 @@ from typing import Final, TypeAlias
 from container.channel.base import CLIENT_CLOSED_REQUEST, UNKNOWN, BaseExchange
 from container.channel.content import forget
 from container.channel.ended import ENDED
+from container.channel.hooks import HookedHead
 from container.message.body import EMPTY
 from container.message.encoding import EncodingChoice
 from container.message.errors import ClientDisconnected, ExchangeStateError, HTTPError
-from container.message.exchange import HeadHook, Host
+from container.message.exchange import Host
 from container.message.fields import CLOSE, FieldBlock, encode_fields
 from container.message.headers import Headers
 from container.message.request import Request
@@ -49,7 +50,7 @@ class HostedExchange(BaseExchange):
     """
 
     __slots__ = (
-        "_aborted", "_coding", "_head", "_held", "_hints", "_hook", "_incoming", "_loop", "_news", "_outbox",
+        "_aborted", "_coding", "_head", "_held", "_hints", "_incoming", "_loop", "_news", "_outbox",
         "_overflowed", "_queued", "_releaser", "_send", "_wsgi", "host",
     )  # fmt: skip
 
@@ -87,7 +88,6 @@ class HostedExchange(BaseExchange):
         self._aborted = False
         # While a hook of the head is awaited: what was said after the head. None when nothing is held back.
         self._held: list[bytes | None] | None = None
-        self._hook: HeadHook | None = None  # the one that runs
         self._news: asyncio.Future[None] | None = None
         # The loop keeps only weak references to tasks.
         self._releaser: asyncio.Task[None] | None = None
@@ -182,13 +182,15 @@ class HostedExchange(BaseExchange):
             return
         if self._watchers is not None and self._watchers.hooks:
             headers = Headers(block.fields)
-            hooks = iter(list(self._watchers.hooks))
-            waiting = self._amend(status, headers, hooks)
+            hooked = HookedHead(self._watchers.hooks, status, headers)
+            waiting = hooked.run_hooks()
             if waiting is not None:
                 self.started = True
                 self.status = status
                 self._held = []
-                self._releaser = self._loop.create_task(self._release(status, headers, block, hooks, waiting))
+                self._releaser = self._loop.create_task(
+                    self._release(status, headers, block, hooked, waiting)
+                )
                 return
             block = _amended(headers, block)
         self._choose(status, block)
@@ -283,55 +285,28 @@ class HostedExchange(BaseExchange):
         if not self.gone:
             self._watch().encoding = choice
 
-    def _amend(self, status: int, headers: Headers, hooks: Iterator[HeadHook]) -> Awaitable[None] | None:
-        """Call the hooks in turn, up to one that has to be waited for; None when they are through."""
-        for hook in hooks:
-            self._hook = hook
-            try:
-                waiting = hook(status, headers)
-            except BaseException:
-                self._watch().hooks.remove(hook)  # or no error page could be sent either
-                raise
-            if waiting is not None:
-                return waiting
-        self._hook = None
-        return None
-
     async def _release(
-        self,
-        status: int,
-        headers: Headers,
-        block: FieldBlock,
-        hooks: Iterator[HeadHook],
-        waiting: Awaitable[None] | None,
+        self, status: int, headers: Headers, block: FieldBlock, hooked: HookedHead, waiting: Awaitable[None]
     ) -> None:
         """Wait for the hooks, then say what was held back. A client that leaves does not stop them."""
         try:
-            async with asyncio.timeout(self.host.timeouts.hooks):
-                while waiting is not None:
-                    await waiting
-                    waiting = self._amend(status, headers, hooks)
+            await hooked.await_hooks(waiting, self.host.timeouts.hooks)
             if not self.gone:
                 self._choose(status, _amended(headers, block))
         except asyncio.CancelledError:
             # Something it awaited was cancelled, or the loop is about to end.
-            self._hook_failed(RuntimeError("a hook was cancelled before the head of its answer"))
+            self._replace(hooked, RuntimeError("a hook was cancelled before the head of its answer"))
             raise
         except Exception as error:  # noqa: BLE001  # hooks are the tree's and the application's code
-            self._hook_failed(error)
+            self._replace(hooked, error)
             return
         held, self._held = self._held, None
         if held is not None and not self.gone:
             self._say(held)
 
-    def _hook_failed(self, error: Exception) -> None:
-        hooks = self._watch().hooks
-        if self._hook in hooks:
-            hooks.remove(self._hook)
-        else:
-            self.encode_by(None)
-            if not isinstance(error, HTTPError):
-                hooks.clear()  # they make what cannot be sent: an error page needs no more of it
+    def _replace(self, hooked: HookedHead, error: Exception) -> None:
+        """Nothing has left: answer with the error, without the hook to blame."""
+        hooked.leave_out(self, error)
         if self.gone:
             logger.error("a hook of %s failed after the client had left", self.request, exc_info=error)
             return
