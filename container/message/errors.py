@@ -3,6 +3,8 @@
 Anything else that is raised is a bug, ours or the application's, and is answered 500 by the Site.
 """
 
+from typing import Self
+
 
 class ProtocolError(Exception):
     """The peer broke the standard. Carries the status to answer with; the connection closes after it."""
@@ -31,7 +33,13 @@ class StartProblem(ValueError):
 
 
 class ClientDisconnected(ConnectionError):
-    """The client left before its request was complete, or while it was being answered."""
+    """The client left before its request was complete, or while it was being answered; or it has been given another
+    answer, a file that was named in place of this one, and nobody waits for more."""
+
+    @classmethod
+    def told(cls, *, has_left: bool) -> Self:
+        """What an application hears that goes on with its answer."""
+        return cls("the client has left" if has_left else "nobody waits for more of this answer")
 
 
 class ExchangeStateError(RuntimeError):

@@ -6,11 +6,13 @@ import gzip
 import io
 import os
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from container.message.response import Response
+from container.resources.asgi import ASGIResource
 from container.resources.sendfile import SendfileFrom
 from container.resources.wsgi import WSGIResource
 from container.testing import Client
@@ -99,6 +101,71 @@ def test_any_application_may_name_a_file(kind: str, media: Path) -> None:
 def test_other_answers_pass_as_they_are(kind: str, media: Path) -> None:
     with Client(SendfileFrom(kinds([("Content-Type", "a/b")])[kind](), media)) as client:
         assert client.get("/").body in (b"nobody gets this", b"content that nobody gets")
+
+
+def test_who_goes_on_to_stream_hears_that_nobody_waits(media: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not that the client has left, which is there."""
+    caplog.set_level("INFO")
+    heard: list[object] = []
+    head = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [(b"x-sendfile", b"%b/film.mp4" % bytes(media))],
+    }
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(head)
+        await send({"type": "http.response.body", "body": b"nobody gets this", "more_body": True})
+        heard.append(await receive())
+        try:
+            await send({"type": "http.response.body", "body": b"nor this", "more_body": True})
+        except OSError as error:
+            heard.append(str(error))
+            raise LookupError("of its own") from error
+
+    with Client(SendfileFrom(ASGIResource(application, lifespan="off"), media)) as client:
+        assert client.get("/").body == CONTENT
+    assert heard == [{"type": "http.disconnect"}, "nobody waits for more of this answer"]
+    [record] = [each for each in caplog.records if each.name == "container.asgi"]
+    assert (record.levelname, "nobody waited for more" in record.getMessage()) == ("INFO", True)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_stream_that_nobody_waits_for_is_closed(media: Path, threads: int) -> None:
+    heard: list[str] = []
+    ended = threading.Event()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [("X-Sendfile", str(media / "film.mp4"))])
+        if environ["PATH_INFO"] == "/write":
+            return by_hand(write)
+        return endless()
+
+    def by_hand(write: Any) -> list[bytes]:
+        try:
+            while True:
+                write(b"nobody gets this")
+        except OSError as error:
+            heard.append(str(error))
+            ended.set()
+            raise
+
+    def endless() -> Iterable[bytes]:
+        try:
+            while True:
+                yield b"nobody gets this"
+        finally:
+            ended.set()
+
+    with Client(SendfileFrom(WSGIResource(application, threads=threads), media)) as client:
+        assert client.get("/").body == CONTENT
+        assert ended.wait(10)
+        if threads:  # on the loop nothing is told while the application runs
+            ended.clear()
+            assert client.get("/write").body == CONTENT
+            assert ended.wait(10)
+            assert heard == ["nobody waits for more of this answer"]
 
 
 def test_an_internal_prefix_names_a_directory(media: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class HTTPCall:
         if exchange.gone:
             self._told = True
             await asyncio.sleep(0)  # an application that goes on and on must not keep the loop
-            raise ClientDisconnected("the client has left")
+            raise ClientDisconnected.told(has_left=exchange.disconnected)
         kind = message["type"]
         if kind == "http.response.body" and self.phase == _HEAD:
             data = message.get("body", b"")

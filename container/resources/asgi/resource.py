@@ -113,9 +113,10 @@ class ASGIResource(Resource):
         log.error("%s failed after its answer", exchange.request, exc_info=error)
 
     def log_left(self, exchange: Exchange, error: BaseException) -> None:
-        """The application raised after it was told that its client has left."""
+        """The application raised after it was told that nobody waits for more of its answer."""
         if not isinstance(error, ClientDisconnected):
-            log.info("%s ended when its client had left: %r", exchange.request, error)
+            what = "its client had left" if exchange.disconnected else "nobody waited for more of its answer"
+            log.info("%s ended when %s: %r", exchange.request, what, error)
 
     def log_timeout(self, exchange: Exchange) -> None:
         log.error("%s took longer than %g s to answer", exchange.request, self.request_timeout)

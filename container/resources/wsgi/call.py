@@ -110,7 +110,7 @@ class WSGICall:
         else:
             environ["wsgi.input"] = self._input = resource.input_for(self)
             if self.exchange.gone:  # and its content with it
-                raise ClientDisconnected("the client has left")
+                raise ClientDisconnected.told(has_left=self.exchange.disconnected)
             if body.length is None and body.complete:
                 # The chunked coding has been undone: its content has a length now (RFC 9112 7.1.3).
                 environ["CONTENT_LENGTH"] = str(body.received)
@@ -222,7 +222,7 @@ class WSGICall:
             self._finished = False
             self._streaming = True
         if self.exchange.gone or self.abandoned:
-            raise ClientDisconnected("the client has left")
+            raise ClientDisconnected.told(has_left=self.exchange.disconnected)
         with self._changed:
             self._pieces.append(data)
             self._outstanding += len(data)
