@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.server
 import os
 import socket
@@ -456,6 +457,44 @@ def test_no_socket_stays_open() -> None:
         for _ in range(20):
             client.get("/old/x")
         client.wait_until(lambda: len(os.listdir("/dev/fd")) <= before)
+
+
+def test_who_waits_for_a_thread_holds_no_socket() -> None:
+    gate, inside = threading.Event(), threading.Event()
+
+    def wait(handler: Any) -> None:
+        inside.set()
+        gate.wait(30)
+        say(handler, b"done")
+
+    root = Resource()
+    root.mount("old", HandlerResource(get(wait), threads=1))
+    with Client(root) as client:
+        connections = [client.connect() for _ in range(12)]
+        connections[0].send(request("/old/x"))
+        client.wait_until(inside.is_set)
+        client.settle()
+        before = len(os.listdir("/dev/fd"))
+        for each in connections[1:]:
+            each.send(request("/old/x"))
+        client.settle()
+        assert len(os.listdir("/dev/fd")) == before
+        gate.set()
+        assert {each.receive().text for each in connections} == {"done"}
+
+
+def test_without_descriptors_a_handler_is_an_error_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left(*arguments: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with Client(mounted(get(lambda handler: say(handler, b"x")))) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", none_left)
+            assert client.get("/old/x").status == 500
+        assert "Too many open files" in caplog.text
+        assert client.get("/old/x").text == "x"
 
 
 # What the standard library brings, unmodified.

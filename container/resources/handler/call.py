@@ -38,7 +38,7 @@ class HandlerCall:
     """Runs a handler for one exchange. The job of a ThreadPool."""
 
     __slots__ = (
-        "_error", "_feeding", "_input", "_loop", "_ours", "_paused", "_pending", "_ran", "_reader", "_theirs",
+        "_closed", "_error", "_feeding", "_input", "_loop", "_ours", "_paused", "_pending", "_ran", "_reader",
         "deadline", "exchange", "replaced", "resource",
     )  # fmt: skip
 
@@ -53,45 +53,50 @@ class HandlerCall:
         self._pending = _head_of(request)
         self._input: BinaryIO | None = None if request.body is EMPTY else request.body.file()
         self._feeding = False
-        self._paused = self._ran = False
+        self._paused = self._ran = self._closed = False
         self._error: BaseException | None = None
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._ours: socket.socket | None = ours
-        self._theirs = _Connection(
-            theirs, request.connection.client or ("", 0), request.connection.server or ("", 0)
-        )
+        self._ours: socket.socket | None = None
 
     # In the handler's thread.
 
     def run(self) -> None:
-        connection = self._theirs
         if self.deadline is not None and not self.deadline.begin():
-            connection.close()
             return
         try:
             if not self.exchange.gone:
-                connection.setblocking(True)
-                self.resource.handler(connection, connection.getpeername(), self.resource.server)
+                self._handle()
         except BaseException as error:  # noqa: BLE001  # the application's code, SystemExit included
             self._error = error
-        try:
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:  # it is closed, or nobody is at the other end
-            pass
-        connection.close()
         if self.deadline is not None:
             self.replaced = self.deadline.finish()
         self.resource.pool.deliver(self)
 
+    def _handle(self) -> None:
+        """With sockets that are made only now: who waits for a thread holds none."""
+        told = self.exchange.request.connection
+        self._ours, theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        connection = _Connection(theirs, told.client or ("", 0), told.server or ("", 0))
+        try:
+            self._loop.call_soon_threadsafe(self._begin)
+            connection.setblocking(True)
+            self.resource.handler(connection, connection.getpeername(), self.resource.server)
+        finally:
+            with suppress(OSError):  # it is closed, or nobody is at the other end
+                connection.shutdown(socket.SHUT_WR)
+            connection.close()
+
     # On the loop: what the handler reads.
 
-    def begin(self) -> None:
-        assert self._ours is not None, "begun once, before anything could close it"
+    def _begin(self) -> None:
+        if self._closed:  # while they were being made
+            self.close()
         self.exchange.on_close(self._client_closed)
         if self._ours is not None:
             self._loop.add_reader(self._ours, self._read)
             self._feed()
+        else:
+            self._settle()
 
     def _feed(self) -> None:
         """Pass the request on, as far as the handler takes it; then nothing more will come."""
@@ -227,13 +232,9 @@ class HandlerCall:
         """It takes too long: it finds a broken pipe when it comes back."""
         self.close()
 
-    def refuse(self) -> None:
-        """It shall not run."""
-        self.close()
-        self._theirs.close()
-
     def close(self) -> None:
         """Close our end: the handler finds a broken pipe."""
+        self._closed = True
         ours, self._ours = self._ours, None
         if ours is not None:
             self._stop_feeding(ours)

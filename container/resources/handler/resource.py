@@ -83,16 +83,14 @@ class HandlerResource(Resource):
         self._introduce(exchange.request)
         call = HandlerCall(self, exchange)
         if not self.pool.submit(call):
-            call.refuse()
             raise HTTPError(503, headers=_RETRY)
         self.deadlines.watch(call)
-        call.begin()
 
     def _submit_late(self, exchange: Exchange) -> None:
         """The content has come: there is no caller any more that could answer for an error."""
         try:
             self._submit(exchange)
-        except Exception as error:  # noqa: BLE001  # no room, no descriptors
+        except Exception as error:  # noqa: BLE001  # no room
             self.fail(exchange, error)
 
     def _introduce(self, request: Request) -> None:
