@@ -7,11 +7,12 @@ import io
 import json
 import logging
 import os
+import queue
 import re
 import socket
 import sys
 from contextlib import suppress
-from logging.handlers import SysLogHandler
+from logging.handlers import MemoryHandler, QueueHandler, QueueListener, SysLogHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -332,6 +333,24 @@ def test_files_of_the_application_are_opened_again(tmp_path: Path, mode: str) ->
         handler.close()
     assert (tmp_path / "app.log.1").read_text() == "record 1\nrecord 2\n"
     assert path.read_text() == "record 3\n"
+
+
+def test_files_behind_other_handlers_are_opened_again(tmp_path: Path) -> None:
+    """LG-03: records wait in memory, or in a queue whose listener is known to its handler (Python 3.12)."""
+    files = [logging.FileHandler(tmp_path / name) for name in ("memory.log", "queue.log")]
+    queued = QueueHandler(queue.SimpleQueue())
+    vars(queued)["listener"] = QueueListener(queued.queue, files[1])
+    logger = logging.getLogger("of.the.application")
+    logger.handlers[:] = [MemoryHandler(1, target=files[0]), queued]
+    try:
+        for name in ("memory.log", "queue.log"):
+            (tmp_path / name).rename(tmp_path / f"{name}.1")
+        reopen_logs()
+    finally:
+        for handler in (*logger.handlers, *files):
+            handler.close()
+        logger.handlers.clear()
+    assert sorted(os.listdir(tmp_path)) == ["memory.log", "memory.log.1", "queue.log", "queue.log.1"]
 
 
 def test_the_old_file_stays_when_there_can_be_no_new_one(

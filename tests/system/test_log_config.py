@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from container.config.toml import dump
+from tests.scripts import script_directory
 from tests.system.test_logs import APP, ONE
 from tests.system.test_workers import until
 
@@ -126,6 +127,31 @@ def test_the_example_of_the_documentation(start: Callable[..., Running], here: P
     lines = [re.sub(dated, "", line) for line in running.lines if re.match(dated, line)]
     assert any(re.match("INFO container.server: container .* serving on ", line) for line in lines)
     assert lines.count("WARNING shop: nothing left") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_its_files_belong_to_the_user(start: Callable[..., Running]) -> None:
+    """LG-03, DM-04: who opens them again has no other rights; new ones are the arbiter's to make, which stays root."""
+    with script_directory() as scripts:  # pytest's directories are root's alone
+        here = scripts.path
+        (here / "shop.py").write_text(APP)
+        write_table(here / "log.json")
+        rights = ("--user", "54321", "--group", "54322")
+        running = start(*ONE, "--log-config", "log.json", "--workers", 2, *rights, cwd=here)
+        running.fetch("/broken?1")
+        for name in ("all.log", "access.log"):
+            (here / name).rename(here / f"{name}.1")
+        running.send(signal.SIGUSR1)
+        until(
+            lambda: open_files(running, "all.log.1") + open_files(running, "access.log.1") == 0, "new files"
+        )
+        running.fetch("/broken?2")
+        assert running.stop() == 0
+        for name in ("all.log", "all.log.1", "access.log", "access.log.1"):
+            status = (here / name).stat()
+            assert (status.st_uid, status.st_gid) == (54321, 54322), name
+        assert "LookupError" in (here / "all.log").read_text()
+        assert "/broken?2" in (here / "access.log").read_text()
 
 
 def open_files(running: Running, name: str) -> int:

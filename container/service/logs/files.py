@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import stat
+from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
@@ -50,11 +51,7 @@ class LogFile(io.TextIOBase):
             return
         file = os.open(self._path, _FLAGS, 0o666)
         try:
-            if (
-                os.name == "posix" and os.geteuid() == 0
-            ):  # whoever was given the old one shall be able to open this one, too
-                old = os.fstat(self._file)
-                os.fchown(file, old.st_uid, old.st_gid)
+            _give_as(file, self._file)
             os.dup2(
                 file, self._file, inheritable=False
             )  # whoever writes in this moment hits one or the other
@@ -93,9 +90,21 @@ def give_logs(uid: int | None, gid: int | None) -> None:
     """Let the user that the process is about to become open its log files again, when it is root's to say so."""
     if os.name != "posix" or os.geteuid() != 0 or uid is None:
         return
-    for file in _files:
-        if not file.closed and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            os.fchown(file.fileno(), uid, -1 if gid is None else gid)
+    files = [file.fileno() for file in _files if not file.closed]
+    for handler in _file_handlers():
+        if (stream := handler.stream) is not None:
+            with suppress(OSError, ValueError, AttributeError):  # it may be of any make
+                files.append(stream.fileno())
+    for file in files:
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            os.fchown(file, uid, -1 if gid is None else gid)
+
+
+def _give_as(file: int, old: int) -> None:
+    """Whoever was given the old file shall be able to open the one in its place, too."""
+    if os.name == "posix" and os.geteuid() == 0:
+        was = os.fstat(old)
+        os.fchown(file, was.st_uid, was.st_gid)
 
 
 def reopen_logs() -> None:
@@ -105,7 +114,7 @@ def reopen_logs() -> None:
             file.reopen()
         except OSError as error:
             log.error("the log stays where it was: %s", error)
-    for handler in _handlers():
+    for handler in _file_handlers():
         try:
             _reopen(handler)
         except OSError as error:
@@ -118,14 +127,21 @@ def _reopen(handler: logging.FileHandler) -> None:
     try:
         if handler.stream is not None:  # else the next record opens it
             stream = open(handler.baseFilename, "a", encoding=handler.encoding, errors=handler.errors)  # noqa: SIM115
+            with suppress(OSError, ValueError, AttributeError):  # the stream there was may be of any make
+                _give_as(stream.fileno(), handler.stream.fileno())
             if (old := handler.setStream(stream)) is not None:
                 old.close()
     finally:
         handler.release()
 
 
-def _handlers() -> list[logging.FileHandler]:
-    """Those of the application."""
+def _file_handlers() -> list[logging.FileHandler]:
+    """Those of the application and of a file for logging.config, also behind others that hold records back."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [each for logger in loggers if isinstance(logger, logging.Logger) for each in logger.handlers]
+    for each in handlers:  # it grows meanwhile
+        behind = [getattr(each, "target", None), *getattr(getattr(each, "listener", None), "handlers", ())]
+        handlers += [
+            other for other in behind if isinstance(other, logging.Handler) and other not in handlers
+        ]
     return [each for each in dict.fromkeys(handlers) if isinstance(each, logging.FileHandler)]
