@@ -13,7 +13,8 @@ from container import AccessLog, Limits, Resource, Response, Site, WSGIResource
 from container.message.errors import ClientDisconnected, ExchangeStateError
 from container.message.headers import Headers
 from container.service.hosted import as_asgi
-from container.service.hosted.exchange import WINDOW, AnswerBroken
+from container.service.hosted.exchange import AnswerBroken
+from container.service.hosted.outbox import WINDOW
 from container.service.hosted.scope import raw_path, request_from
 from container.tree.accesslog import make_formatter
 from tests.leaf import Held, Leaf

@@ -8,8 +8,9 @@ from container.message.body import EMPTY
 from container.message.connection import Connection
 from container.message.errors import ProtocolError
 from container.message.request import Request
-from container.service.hosted.exchange import HostedExchange, Send
+from container.service.hosted.exchange import HostedExchange
 from container.service.hosted.incoming import Receive
+from container.service.hosted.outbox import Send
 from container.service.hosted.scope import raw_path, request_from
 from container.service.server import LOG_FLUSH_S, as_site
 from container.tree.accesslog import Flushable

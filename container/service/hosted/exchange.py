@@ -1,16 +1,14 @@
 """The exchange of a tree that runs under a foreign server: the verbs, spoken as ASGI messages (ASGI HTTP 2.5).
 
-The verbs never wait, so what they say is put into an outbox; `run` empties it as fast as the host takes it.
-The framing of the connection is the host's; that an answer keeps to its length is seen to here, because hosts
-differ in that. The Protocol and its contract are in `message/exchange.py`.
+The verbs never wait: what they say is put into an outbox (`outbox.py`), which `run` empties. The framing of the
+connection is the host's; that an answer keeps to its length is seen to here, because hosts differ in that. The
+Protocol and its contract are in `message/exchange.py`.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from time import perf_counter
-from typing import Final, TypeAlias
 
 from container.channel.base import CLIENT_CLOSED_REQUEST, UNKNOWN, BaseExchange
 from container.channel.content import forget
@@ -28,14 +26,10 @@ from container.message.status import BODILESS
 from container.message.tunnel import TunnelEnd
 from container.message.websocket import DEFAULT_OPTIONS, WebSocket, WebSocketOptions
 from container.service.hosted.coding import Coding
-from container.service.hosted.incoming import Incoming, Message, Receive
+from container.service.hosted.incoming import Incoming, Receive
+from container.service.hosted.outbox import Outbox, Send, head_message
 
 logger = logging.getLogger("container.hosted")
-
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-
-# What writers may put into the outbox before they have to wait, in bytes.
-WINDOW: Final = 64 * 1024
 
 
 class AnswerBroken(Exception):
@@ -50,8 +44,7 @@ class HostedExchange(BaseExchange):
     """
 
     __slots__ = (
-        "_aborted", "_coding", "_head", "_held", "_hints", "_incoming", "_loop", "_news", "_outbox",
-        "_overflowed", "_queued", "_releaser", "_send", "_wsgi", "host",
+        "_aborted", "_held", "_hints", "_incoming", "_loop", "_outbox", "_overflowed", "_releaser", "_wsgi", "host",
     )  # fmt: skip
 
     logger = logger
@@ -76,19 +69,14 @@ class HostedExchange(BaseExchange):
         self.gone = False
         self._watchers = None
         self._incoming = Incoming(self, receive, on_demand=wsgi)
-        self._send = send
+        self._outbox = Outbox(send)
         self._hints = hints
         self._wsgi = wsgi
         self._loop = asyncio.get_running_loop()
-        self._head: Message | None = None
-        self._coding: Coding | None = None
-        self._outbox: deque[Message] = deque()
-        self._queued = 0
         self._overflowed = False
         self._aborted = False
         # While a hook of the head is awaited: what was said after the head. None when nothing is held back.
         self._held: list[bytes | None] | None = None
-        self._news: asyncio.Future[None] | None = None
         # The loop keeps only weak references to tasks.
         self._releaser: asyncio.Task[None] | None = None
 
@@ -101,13 +89,11 @@ class HostedExchange(BaseExchange):
         """
         try:
             while True:
-                while self._outbox:
-                    await self._deliver(self._outbox.popleft())
+                await self._outbox.deliver(self._resume)
                 if self.gone:
                     break
                 self._incoming.begin()
-                self._news = self._loop.create_future()
-                await self._news
+                await self._outbox.news()
         except OSError as error:  # ASGI HTTP 2.4: how a host says that the client has left
             self.lost(error)
         except BaseException as error:
@@ -118,28 +104,11 @@ class HostedExchange(BaseExchange):
         if self._aborted:
             raise AnswerBroken("the answer was given up")
 
-    async def _deliver(self, message: Message) -> None:
-        """Hand a message to the host; of an answer that is encoded and complete, all of it."""
-        if self._coding is not None and "body" in message:
-            await self._send(await self._coding.coded(message))
-        elif self._coding is not None and self._outbox and self._outbox[0].get("more_body") is False:
-            last = self._outbox.popleft()
-            coded = await self._coding.coded(last)
-            message["headers"].append((b"content-length", b"%d" % len(coded["body"])))
-            await self._send(message)
-            await self._send(coded)
-            message = last
-        else:
-            await self._send(message)
-        self._sent(message)
-
     def lost(self, error: Exception) -> None:
         """The client has left, or the host will not go on."""
-        if self.gone:
-            self._outbox.clear()
-            return
         self._outbox.clear()
-        self._queued = 0
+        if self.gone:
+            return
         self.disconnected = True
         self.request.body.fail(ClientDisconnected("the client left before the end of its request"))
         self.status = self.status or CLIENT_CLOSED_REQUEST
@@ -171,7 +140,7 @@ class HostedExchange(BaseExchange):
             raise ExchangeStateError("expected an interim response before the head of the answer")
         links = headers.get_all("Link") if headers is not None else []
         if self._hints and status == 103 and links:
-            self._put(
+            self._outbox.put(
                 {"type": "http.response.early_hint", "links": [link.encode("latin-1") for link in links]}
             )
 
@@ -213,7 +182,7 @@ class HostedExchange(BaseExchange):
             if self._left >= 0:
                 self._left -= len(data)
             self.bytes_sent += len(data)
-        if data or self._head is not None:
+        if data or self._outbox.head is not None:
             self._put_content(bytes(data), more=True)
         return not self._is_full
 
@@ -331,7 +300,7 @@ class HostedExchange(BaseExchange):
 
     def _choose(self, status: int, block: FieldBlock) -> None:
         """The fields are final but for those of the coding: choose that, and begin. Raises HTTPError(406)."""
-        self._coding = None
+        self._outbox.coding = None
         choice = self._watchers.encoding if self._watchers is not None else None
         if choice is None:
             self._begin(status, block, block.length)
@@ -340,7 +309,7 @@ class HostedExchange(BaseExchange):
         try:
             encoder = choice.choose(self.request, status, headers, block.length)
             if encoder is not None and self.request.method != "HEAD":
-                self._coding = Coding(encoder)
+                self._outbox.coding = Coding(encoder)
         except BaseException:
             self.encode_by(None)  # an error page can do without
             raise
@@ -356,12 +325,12 @@ class HostedExchange(BaseExchange):
         length = 0 if status == 205 else block.length
         self._discards = status in BODILESS or self.request.method == "HEAD"
         self._left = UNKNOWN if self._discards else announced if status != 205 else 0
-        fields = list(_raw_fields(block.lines))
+        further = []
         if length >= 0 and status not in BODILESS:
-            fields.append((b"content-length", b"%d" % length))
+            further.append((b"content-length", b"%d" % length))
         if block.kinds & CLOSE and not self._wsgi:
-            fields.append((b"connection", b"close"))
-        self._head = {"type": "http.response.start", "status": status, "headers": fields}
+            further.append((b"connection", b"close"))
+        self._outbox.head = head_message(status, block.lines, further)
 
     def _overflow(self, data: bytes) -> bool:
         """Content beyond the announced Content-Length: send what fits, and that was the answer."""
@@ -373,30 +342,13 @@ class HostedExchange(BaseExchange):
         return True
 
     def _put_content(self, data: bytes, *, more: bool) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            if self.request.notes is not None:
-                self.request.notes.head_left = perf_counter()
-            self._put(head)
-        elif not data and self._outbox and "more_body" in self._outbox[-1]:
-            self._outbox[-1]["more_body"] = more  # the last piece is still here: it can tell of the end
-            return
-        self._queued += len(data)
-        self._put({"type": "http.response.body", "body": data, "more_body": more})
-
-    def _put(self, message: Message) -> None:
-        self._outbox.append(message)
-        self._wake()
-
-    def _sent(self, message: Message) -> None:
-        body = message.get("body")
-        if body:
-            self._queued -= len(body)
-        self._resume()
+        if self._outbox.head is not None and self.request.notes is not None:
+            self.request.notes.head_left = perf_counter()
+        self._outbox.put_content(data, more=more)
 
     @property
     def _is_full(self) -> bool:
-        return self._queued > WINDOW or self._held is not None
+        return self._outbox.is_full or self._held is not None
 
     def _is_late(self) -> bool:
         """A verb after the end: harmless when the client has left, an error of the caller otherwise."""
@@ -411,20 +363,16 @@ class HostedExchange(BaseExchange):
 
     def _broke_off(self, error: Exception) -> None:
         """The iterable failed: the site may still answer with an error page if nothing has left."""
-        if self._head is None or self.gone:
+        if self._outbox.head is None or self.gone:
             self.abort(error)
             return
-        self._head = None
+        self._outbox.head = None
         self.started = False
         self.host.failed(self, error)
         if not self.started:
             self.abort()
 
     # Inside: the end.
-
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
 
     def _finish(self, error: Exception | None) -> None:
         """Nothing more will be said: tell whoever wants to know, and let nobody wait for ever."""
@@ -436,7 +384,7 @@ class HostedExchange(BaseExchange):
         if self.request.body is not EMPTY:
             self.request.release()
         self.request.exchange = ENDED
-        self._wake()
+        self._outbox.wake()
 
     def _resume(self) -> None:
         """Let whoever waits to write go on, if there is room."""
@@ -449,10 +397,3 @@ def _amended(headers: Headers, block: FieldBlock) -> FieldBlock:
     if amended.length < 0:
         amended.length = block.length  # known without being a field
     return amended
-
-
-def _raw_fields(lines: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The fields of encoded lines as ASGI wants them: pairs with lower-case names."""
-    for line in lines.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b": ")
-        yield name.lower(), value

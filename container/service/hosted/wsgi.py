@@ -18,8 +18,8 @@ from container.message.errors import ClientDisconnected, ProtocolError
 from container.message.response import Response
 from container.message.status import reason
 from container.service.hosted.asgi import WSGI_HOST, HostedSite
-from container.service.hosted.exchange import Send
 from container.service.hosted.incoming import Receive
+from container.service.hosted.outbox import Send
 from container.service.server import SITE_STOP_S, as_site
 from container.tree.resource import Resource
 from container.tree.site import Site
