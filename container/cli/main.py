@@ -18,7 +18,7 @@ import click
 
 from container.channel.endpoints import EndpointError
 from container.cli.commands import LOOKING
-from container.cli.options import read_line, usage_line
+from container.cli.options import read_further, read_line, usage_line
 from container.cli.processes import prepare_development, run_processes, wants_arbiter
 from container.config.assemble import (
     asks_for_addresses,
@@ -106,7 +106,8 @@ def _main(arguments: list[str]) -> int:
         code = LOOKING["schema"](None, None, extra)
         _close_output()
         return code
-    gathered = gather(texts)
+    gather_all = partial(gather, texts, read_further(os.environ))
+    gathered = gather_all()
     options = dict(gathered.configuration.values)
     prepare_development(options, endpoints_of(gathered.configuration))
     started_in = os.getcwd() if wants_arbiter(options) else None
@@ -120,7 +121,7 @@ def _main(arguments: list[str]) -> int:
             code = LOOKING[looking](gathered, load(gathered, options, stack), extra | options)
             _close_output()
             return code
-        code = _serve(texts, gathered, options, stack, started_in)
+        code = _serve(gather_all, gathered, options, stack, started_in)
         for number in STOP_SIGNALS:  # all is stopped: no second signal shall change the exit code now
             signal.signal(number, signal.SIG_IGN)
     _close_output()
@@ -169,7 +170,7 @@ def load(gathered: Gathered, options: Mapping[str, Any], stack: ExitStack) -> Ap
 
 
 def _serve(
-    texts: Mapping[str, Sequence[str]],
+    gather_all: Callable[..., Gathered],
     gathered: Gathered,
     options: Mapping[str, Any],
     stack: ExitStack,
@@ -181,7 +182,7 @@ def _serve(
 
         def load_anew() -> Application:
             """In a worker, which may have been started long after the file was last read."""
-            return load(gather(texts, reading=path) if path is not None else gathered, options, stack)
+            return load(gather_all(reading=path) if path is not None else gathered, options, stack)
 
         return run_processes(
             options,

@@ -6,19 +6,22 @@ Here: click, and the texts it finds. Not here: which options there are and what 
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
 from container import __version__
+from container.config.blame import blaming
+from container.config.environment import ARGUMENTS
 from container.config.kinds.registry import KINDS
 from container.config.options import OPTIONS, SECTIONS, Option
 from container.config.options.old import REPLACED
 from container.config.problems import ConfigProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _HELP: Final = """Serve WSGI and ASGI applications, files, or a whole tree of them.
 
@@ -61,6 +64,22 @@ def read_line(arguments: Sequence[str]) -> tuple[str, dict[str, list[str]], dict
     called = "container" if name == "run" else f"container {name}"
     with command(name).make_context(called, rest) as context:
         return name, texts_of(context), context.params
+
+
+def read_further(variables: Mapping[str, str]) -> dict[str, list[str]]:
+    """The texts of options by field that a variable of the environment has, quoted as in a shell. ConfigProblem names
+    it."""
+    with blaming(f"{ARGUMENTS}: "):
+        try:
+            words = shlex.split(variables.get(ARGUMENTS, ""))
+            with command("run").make_context("container", words) as context:
+                return texts_of(context)
+        except click.UsageError as error:
+            raise ConfigProblem(usage_line(error)) from error
+        except ValueError as error:
+            if isinstance(error, ConfigProblem):
+                raise
+            raise ConfigProblem(f"expected arguments as for a shell: {str(error).lower()}") from error
 
 
 def texts_of(context: click.Context) -> dict[str, list[str]]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from container.config.options import Option
 
 _PREFIX: Final = "CONTAINER_"
+# Arguments that count after those of the command line, and before all else.
+ARGUMENTS: Final = "CONTAINER_CMD_ARGS"
 # Names of others begin so too: only what is nearly one of ours is taken for a slip.
 _ALIKE: Final = 0.8
 
@@ -53,6 +55,7 @@ class Environment:
     def strangers(self) -> Iterator[str]:
         """What is probably a slip: a line for each variable that looks like ours and is of no option."""
         known = [option.variable.removeprefix(_PREFIX) for option in OPTIONS.values() if not option.only_here]
+        known.append(ARGUMENTS.removeprefix(_PREFIX))
         for name in self.variables:
             rest = name.removeprefix(_PREFIX)
             if rest != name and rest not in known and (close := get_close_matches(rest, known, 1, _ALIKE)):

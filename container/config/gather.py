@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from container.config.environment import Environment, adopt, read_env_file
+from container.config.blame import blaming
+from container.config.environment import ARGUMENTS, Environment, adopt, read_env_file
 from container.config.file import File, find_file, read_file
 from container.config.layers import Configuration, from_texts, merge
 from container.config.mounts import Mount, collect, overlay, parse_mounts
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Who names a root on the command line does not mean what happens to lie in the directory.
 ROOTS: Final = ("app", "wsgi", "asgi", "class", "path", "cgi", "python", "resource_script", "user_dirs")
+_PLACED: Final = (*ROOTS, "mount", "vhost", "static", "static_path_mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,33 @@ class Gathered:
         return [top, *self.sites] if serves or not self.sites else [*self.sites]
 
 
-def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) -> Gathered:
-    """`texts` are those of the command line, by field. ConfigProblem for what cannot be understood anywhere.
+def gather(
+    texts: Mapping[str, Sequence[str]],
+    further: Mapping[str, Sequence[str]] | None = None,
+    *,
+    reading: str | None = None,
+) -> Gathered:
+    """`texts` are those of the command line, by field, `further` those of ARGUMENTS. ConfigProblem for what cannot be
+    understood anywhere.
 
     Variables of files are put into the environment of the process, and what `--env` says replaces them. `reading`:
     the file to read again, when all else is as it was found before.
     """
     line = from_texts(texts)
-    for path in line.values.get("env_file", ()) if reading is None else ():
+    origin = f"{ARGUMENTS}: "
+    with blaming(origin):
+        spoken = from_texts(further or {})
+    typed = line, replace(spoken, origins=dict.fromkeys(spoken.values, origin))
+    for path in (path for each in typed for path in each.values.get("env_file", ()) if reading is None):
         adopt(read_env_file(path))
     environment = Environment.read()
     around = environment.layer()
-    file = _file(line, around) if reading is None else read_file(reading)
-    layers = [line, around, *([file.layer] if file is not None else [])]
+    file = _file(typed, around) if reading is None else read_file(reading)
+    layers = [*typed, around, *([file.layer] if file is not None else [])]
     configuration = merge(layers)
     mounts: list[Mount] = []
     keys: list[str] = []
-    for layer in (line, around):
+    for layer in (*typed, around):
         mounts = overlay(mounts, parse_mounts(layer.values.get("mount", ()), layer.values.get("vhost", ())))
         keys += layer.values.get("mount_option", ())
     mounts = collect([*mounts, *parse_static(configuration.values, configuration.given)])
@@ -67,17 +79,17 @@ def gather(texts: Mapping[str, Sequence[str]], *, reading: str | None = None) ->
         adopt({name: value}, replace=True)
     sites: list[tuple[Configuration, list[Mount]]] = []
     for own, own_mounts in file.sites if file is not None else ():
-        sites.append((merge([line, around, own, *layers[2:]]), collect(own_mounts)))
+        sites.append((merge([*typed, around, own, *layers[3:]]), collect(own_mounts)))
     path = file.path if file is not None else None
     return Gathered(configuration, mounts, path, tuple(sites), tuple(environment.strangers()))
 
 
-def _file(line: Layer, around: Layer) -> File | None:
-    """The file that was named, else the one that lies here, unless the command line names a root."""
-    path = line.values.get("config") or around.values.get("config")
+def _file(typed: Sequence[Layer], around: Layer) -> File | None:
+    """The file that was named, else the one that lies here, unless arguments name a root."""
+    path = next((path for each in (*typed, around) if (path := each.values.get("config")) is not None), None)
     if path is not None:
         return read_file(path)
-    if any(field in line.values for field in (*ROOTS, "mount", "vhost", "static", "static_path_mount")):
+    if any(field in each.values for each in typed for field in _PLACED):
         return None
     found = find_file()
     return None if found is None else read_file(found)

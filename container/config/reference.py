@@ -33,7 +33,8 @@ Every option, in every spelling. This page is made of the tables that the comman
 * In a **file** it is a key at the top; options that may be repeated take a list, those of names and values a table.
 * In a **`.tac` file** it is an argument of what is made there, where one is named.
 
-The command line counts before the environment, that before the file, and all of them before defaults.
+The command line counts before `CONTAINER_CMD_ARGS`, a variable of further arguments, that before the environment, that
+before the file, and all of them before defaults.
 """
 _MOUNTS: Final = """## Mounts
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from container.cli.options import read_line
+from container.cli.options import read_further, read_line
 from container.config.assemble import assemble
 from container.config.describe import config_of
 from container.config.gather import Gathered, gather
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def gathered(*arguments: str) -> Gathered:
-    return gather(read_line(arguments)[1])
+    return gather(read_line(arguments)[1], read_further(os.environ))
 
 
 def assembled(*arguments: str) -> tuple[Gathered, Application]:

@@ -136,6 +136,40 @@ def test_the_nearer_counts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.file == "container.toml"
 
 
+def test_arguments_in_a_variable_count_after_those_that_are_typed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CL-10: and before other variables, and files; each list is of one of them."""
+    (place / "site.toml").write_text("threads = 2\nkeep-alive = 2\nqueue-limit = 2\nbacklog = 2\n")
+    (place / "a.env").write_text("COLOUR=blue\n")
+    monkeypatch.setenv("CONTAINER_QUEUE_LIMIT", "3")
+    monkeypatch.setenv("CONTAINER_KEEP_ALIVE", "3")
+    monkeypatch.setenv(
+        "CONTAINER_CMD_ARGS",
+        "-c site.toml --env-file=a.env --threads 4 --keep-alive=4 -b 81 --header 'X-Two: a b' --mount=/x=files:other "
+        "--mount=/y=files:other hello:application",
+    )
+    found = gathered("--threads=5", "--bind=82", "--mount=/x=files:public")
+    values = found.configuration.values
+    assert [values[name] for name in ("threads", "keep_alive", "queue_limit", "backlog")] == [5, 4.0, 3, 2]
+    assert (values["app"], values["headers"], found.file) == (
+        "hello:application",
+        (("X-Two", "a b"),),
+        "site.toml",
+    )
+    assert [each.port for each in values["listen"]] == [82]
+    assert [each.spec for each in found.mounts] == ["files:public", "files:other"]
+    assert os.environ["COLOUR"] == "blue"
+    assert found.remarks == ()
+
+
+def test_arguments_in_a_variable_may_name_the_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "container.toml").write_text("threads = 2")
+    monkeypatch.setenv("CONTAINER_CMD_ARGS", "--path public")
+    found = gathered()
+    assert (found.file, found.configuration.values["path"]) == (None, "public")
+
+
 @pytest.mark.parametrize(
     ("variables", "field", "value"),
     [

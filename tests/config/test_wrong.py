@@ -161,6 +161,21 @@ NOT_LOADED = [
     ("python = 'nowhere.tac'", ":1: cannot read nowhere.tac: no such file or directory"),
 ]  # fmt: skip
 IN_THE_ENVIRONMENT = [
+    (
+        {"CONTAINER_CMD_ARGS": "--threads=x"},
+        "CONTAINER_CMD_ARGS: expected a number from 0 to 10000 for --threads, got 'x'",
+    ),
+    (
+        {"CONTAINER_CMD_ARGS": "--domain=a.example"},
+        "CONTAINER_CMD_ARGS: expected a known option, got --domain: give certificates",
+    ),
+    ({"CONTAINER_CMD_ARGS": "--threads"}, "CONTAINER_CMD_ARGS: expected a value for --threads, got none"),
+    ({"CONTAINER_CMD_ARGS": "a:b c:d"}, "CONTAINER_CMD_ARGS: expected one APP, got 'a:b' and 'c:d'"),
+    ({"CONTAINER_CMD_ARGS": "--root-path=x"}, "CONTAINER_CMD_ARGS: expected a path such as"),
+    (
+        {"CONTAINER_CMD_ARGS": "--path 'a b"},
+        "CONTAINER_CMD_ARGS: expected arguments as for a shell: no closing quotation",
+    ),
     ({"CONTAINER_THREADS": "x"}, "expected a number from 0 to 10000 for CONTAINER_THREADS, got 'x'"),
     (
         {"CONTAINER_PORT": "tcp://10.0.0.1:80"},

@@ -153,3 +153,15 @@ def test_only_some_may_tell_the_client(
     else:
         assert answer.endswith(f"\r\n\r\n{client} /x".encode())
     assert running.stop() == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--workers=2"]])
+def test_arguments_in_a_variable_serve(start: Start, here: Path, more: list[str]) -> None:
+    """CL-10: workers, who read the file again, have them too."""
+    (here / "site.toml").write_text('[headers]\nX-From = "file"\n')
+    arguments = "-c site.toml --port=0 --mount '/a b=files:css' app:application"
+    running = start(*more, cwd=here, CONTAINER_CMD_ARGS=arguments)
+    answer = running.fetch("/a%20b/site.css")
+    assert (answer.body, answer.headers["X-From"]) == (b"css/site.css", "file")
+    assert running.fetch("/x").body == b"127.0.0.1 /x"
+    assert running.stop() == 0
