@@ -49,6 +49,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [each for each in targets if "://" not in each and not (page.parent / each).exists()] == []
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples_in_python_name_what_is_there(page: Path) -> None:
     for code in blocks(page, "python"):
