@@ -5,7 +5,8 @@ record of which site listens on which endpoint. Not here: sockets, signals, drop
 loop (server.py).
 
 The phases: `privileged_start` of all, in order, before the process gives up its rights; `start` of all, in
-order; `stop` of those that started, in reverse.
+order; `stop` of those that started, in reverse. Where the application does not come to serve, `withdraw` of all, in
+reverse, is the last.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Service:
 
     def privileged_start(self) -> None:
         """Do what needs the rights the process was started with; the event loop may not run yet."""
+
+    def withdraw(self) -> None:
+        """Take `privileged_start` back: the application has not started. Comes after `stop` where this had started, and
+        also where `privileged_start` was not called or has raised."""
 
     async def start(self) -> None:
         """Begin. If this raises, the application does not start, and `stop` is not called."""
@@ -105,6 +110,15 @@ class ServiceCollection(Service):
         self._privileged_start_is_over = True  # whoever is added from now on must not miss it
         for service in self.services:
             service.privileged_start()
+
+    def withdraw(self) -> None:
+        """Of every service, last first. What one raises is logged and does not keep the others."""
+        self._privileged_start_is_over = False
+        for service in reversed(self.services):
+            try:
+                service.withdraw()
+            except Exception:  # the service's own code
+                logger.exception("%r did not withdraw", service)
 
     async def start(self) -> None:
         """Start every service; if one fails, stop those that started and raise what it raised."""

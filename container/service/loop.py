@@ -153,10 +153,10 @@ class Life:
             starting.cancel()
             await asyncio.wait({starting}, timeout=FORCED_STOP_S)
             if not starting.done() or starting.cancelled():
-                self._server.close_sockets()
+                self._take_back()
                 return EXIT_STOPPED
         if (failure := starting.exception()) is not None:
-            self._server.close_sockets()
+            self._take_back()
             return self._failed(failure)
         freeze_memory()
         self._on_serving()
@@ -186,17 +186,22 @@ class Life:
         """What needs the rights the process was started with; then they are given up."""
         application = self._application
         rights = rights_of(application, self._privileges)
-        application.privileged_start()
-        if not self._server.addresses:
-            self._server.listen()
         try:
+            application.privileged_start()
+            if not self._server.addresses:
+                self._server.listen()
             if self._pidfile is not None:
                 self._pidfile.write(rights.uid, rights.gid)
             give_logs(rights.uid, rights.gid)
             rights.drop()
         except BaseException:
-            self._server.close_sockets()
+            self._take_back()
             raise
+
+    def _take_back(self) -> None:
+        """Nobody will be served: what was opened is closed, and leaves nothing behind."""
+        self._server.close_sockets()
+        self._application.withdraw()
 
     async def _start(self) -> None:
         await self._application.start()

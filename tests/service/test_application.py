@@ -34,6 +34,9 @@ class Traced(Service):
     def privileged_start(self) -> None:
         self._note("privileged")
 
+    def withdraw(self) -> None:
+        self._note("withdraw")
+
     async def start(self) -> None:
         await asyncio.sleep(0)
         self._note("start")
@@ -128,6 +131,19 @@ def test_a_cancelled_start_stops_the_started() -> None:
 
     run(live())
     assert log == ["start a", "waiting", "stop a"]
+
+
+def test_all_services_withdraw_in_reverse_though_one_fails_to(caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    application = Application("shop")
+    inner = ServiceCollection("inner")
+    application.add_service(Traced("a", log))
+    application.add_service(inner)
+    inner.add_service(Traced("b", log, failing="withdraw"))
+    application.add_service(Traced("c", log))
+    application.withdraw()
+    assert log == ["withdraw c", "withdraw b", "withdraw a"]
+    assert "did not withdraw" in caplog.text
 
 
 def test_an_error_in_a_privileged_start_is_raised_at_once() -> None:

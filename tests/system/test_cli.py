@@ -492,6 +492,37 @@ def test_a_service_that_does_not_start_is_exit_code_3(finish: Finish, here: Path
     assert not (here / "app.sock").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "fastcgi", "service", "code"),
+    [
+        ("TAKEN", "'unix:fastcgi.sock'", "Service()", 1),
+        ("unix:app.sock", "'unix:fastcgi.sock', 'TAKEN'", "Service()", 1),
+        ("unix:app.sock", "'unix:fastcgi.sock'", "Broken()", 3),
+        ("unix:app.sock", "'unix:fastcgi.sock'", "Denied()", 3),
+    ],
+)
+def test_no_socket_of_fastcgi_stays_when_something_else_does_not_start(
+    finish: Finish, here: Path, address: str, fastcgi: str, service: str, code: int
+) -> None:
+    """CL-09"""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = f"""
+from container import Application, FastCGIServer, Files, Service
+class Broken(Service):
+    async def start(self): raise RuntimeError('no database')
+class Denied(Service):
+    def privileged_start(self): raise RuntimeError('not for you')
+application = Application('x')
+application.serve(Files('.'), {address!r})
+application.add_service(FastCGIServer(Files('.'), {fastcgi}))
+application.add_service({service})
+"""
+        port = taken.getsockname()[1]
+        (here / "site.tac").write_text(text.replace("TAKEN", f"127.0.0.1:{port}"))
+        assert finish("-y", "site.tac").returncode == code
+    assert not list(here.glob("*.sock"))
+
+
 def test_a_resource_that_does_not_start_is_exit_code_3(finish: Finish, here: Path) -> None:
     (here / "broken.py").write_text(
         "from container import Resource\n"

@@ -60,6 +60,12 @@ class FastCGIServer(Service):
         self._sockets = listen_all(self._endpoints)
         self.urls = [endpoint.describe(sock).replace("http:", "fastcgi:") for endpoint, sock in self._sockets]
 
+    def withdraw(self) -> None:
+        for endpoint, sock in self._sockets:
+            endpoint.release(sock)
+            sock.close()
+        self._sockets.clear()
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         await self.hosted.start()
@@ -71,6 +77,7 @@ class FastCGIServer(Service):
     async def stop(self) -> None:
         for endpoint, sock in self._sockets:
             endpoint.release(sock)
+        self._sockets.clear()
         for server in self._servers:
             server.close()
         for connection in [*self.connections]:
