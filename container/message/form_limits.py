@@ -17,7 +17,8 @@ class FormLimits:
     """What one form may hold; `None` is no limit of its own. Sizes are bytes after decoding.
 
     `max_text_bytes` counts names and values of all text fields, for urlencoded content the bytes as they
-    came. `max_header_bytes` is the header section of one part. A file above `spool_bytes` goes to disk.
+    came. `max_header_bytes` is the header section of one part. A file of up to `spool_bytes` is kept in memory; a
+    larger one goes to disk and is an open file, with a descriptor, until the form is closed: `max_files` bounds those.
     """
 
     max_fields: int = 1000
