@@ -263,6 +263,7 @@ class Request:
         self.raw_headers = fields
         self.memo = None
         self._forget("headers")
+        self._forget("cookies")
 
     def set_prefix(self, prefix: bytes) -> None:
         """Say what a proxy has cut off the front of the path, `/a/b`: it is in all paths and URLs from now on."""

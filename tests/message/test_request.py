@@ -103,6 +103,13 @@ def test_cookies_of_all_lines() -> None:
     assert made().cookies == {}
 
 
+def test_cookies_are_those_of_the_fields_that_took_the_place_of_what_came() -> None:
+    request = made(b"/", (b"cookie", b"a=1"))
+    assert request.cookies == {"a": "1"}
+    request.set_fields([(b"cookie", b"a=2")])
+    assert (request.cookies, request.headers.get("cookie")) == ({"a": "2"}, "a=2")
+
+
 def test_authorization_of_the_basic_scheme() -> None:
     assert made(b"/", (b"authorization", b"Basic dTpwOnE=")).authorization == ("u", "p:q")
     assert made(b"/", (b"authorization", b"Bearer x")).authorization == ("", "")
