@@ -19,7 +19,7 @@ import click
 from container.channel.endpoints import EndpointError
 from container.cli.commands import LOOKING
 from container.cli.options import read_further, read_line, usage_line
-from container.cli.processes import prepare_development, run_processes, wants_arbiter
+from container.cli.processes import prepare_development, remark_on_imports, run_processes, wants_arbiter
 from container.config.assemble import (
     asks_for_addresses,
     assemble,
@@ -113,9 +113,12 @@ def _main(arguments: list[str]) -> int:
     started_in = os.getcwd() if wants_arbiter(options) else None
     enter_directories(options)
     looking = _looking(name, options)
+    before = [*sys.modules]
     configure = configure_logging if looking is None else configure_for_looking
     configure(logs_of(gathered.configuration))
     _remark(gathered, options)
+    if started_in is not None and options["log_config"] is not None:
+        remark_on_imports(options, before)
     with ExitStack() as stack:
         if looking is not None:
             code = LOOKING[looking](gathered, load(gathered, options, stack), extra | options)
@@ -192,6 +195,7 @@ def _serve(
             layer=partial(layered, configuration),
             asks=asks_for_addresses(gathered),
             privileges=privileges_of(options),
+            logs=logs_of(gathered.configuration),
             directory=started_in,
         )
     serve_below_init()

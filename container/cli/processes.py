@@ -7,18 +7,21 @@ only serves does without.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from container.config.problems import ConfigProblem
-from container.service.reload import Watch, can_watch, check_reload
+from container.service.logs import complain
+from container.service.reload import PASSED_OVER, Watch, can_watch, check_reload
 from container.service.server import as_endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from container.channel.endpoints import Endpoint
     from container.config.settings import Source
     from container.service.application import Application
+    from container.service.logs import LogSettings
     from container.service.privileges import Privileges
 
 _WANTING = ("max_requests", "max_worker_lifetime", "max_worker_rss", "daemon", "reload")
@@ -37,6 +40,7 @@ def run_processes(
     layer: Callable[[Endpoint], Endpoint],
     asks: bool,
     privileges: Privileges,
+    logs: LogSettings,
     directory: str | None,
 ) -> int:
     """Serve what `load` gives, on `endpoints` where any are given; the exit code.
@@ -67,6 +71,7 @@ def run_processes(
         daemon=options["daemon"],
         directory=directory,
         privileges=privileges,
+        logs=logs,
         watch=watch,
         on_serving=(lambda: verdict.tell(0)) if verdict is not None else (lambda: None),
     )
@@ -77,6 +82,21 @@ def run_processes(
     if verdict is not None:
         verdict.tell(code)
     return code
+
+
+def remark_on_imports(options: Mapping[str, Any], before: Iterable[str]) -> None:
+    """Complain of modules of the application that are there before the workers: those that are started later have them
+    as they are now. `before`: the names of all modules before logging was configured."""
+    places = tuple(os.path.join(os.path.abspath(each or "."), "") for each in (".", options["app_dir"]))
+    names = [
+        name
+        for name in sorted(sys.modules.keys() - set(before))
+        if (path := getattr(sys.modules[name], "__file__", None) or "").startswith(places)
+        and name.partition(".")[0] != "container"
+        and not any(part in path for part in PASSED_OVER)
+    ]
+    if names:
+        complain(f"warning: for {options['log_config']} only a restart imports {', '.join(names)} anew")
 
 
 def check_processes(options: Mapping[str, Any], source: Source) -> Watch | None:
@@ -97,11 +117,12 @@ def watch_of(options: Mapping[str, Any], source: Source) -> Watch | None:
         ".",
         *([os.path.dirname(source.tac) or "."] if source.tac else ()),
     )
+    configured = options["log_config"]
     watch = Watch(
         directories=directories,
         include=options["reload_include"],
         exclude=options["reload_exclude"],
-        files=[os.path.abspath(each) for each in options["reload_extra_file"]],
+        files=[os.path.abspath(each) for each in (*options["reload_extra_file"], configured) if each],
         quiet=options["reload_delay"],
     )
     watch.check()

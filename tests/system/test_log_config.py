@@ -207,6 +207,55 @@ def test_what_the_file_leaves_open_is_ours(start: Callable[..., Running], here: 
     assert "/broken" in (here / "requests.log").read_text()
 
 
+def test_a_reload_reads_the_file_again(start: Callable[..., Running], here: Path) -> None:
+    """LC-02: for the arbiter and its new workers; what is wrong with it is one line, and all stays."""
+    write_table(here / "log.json")
+    running = start(*ONE, "--log-config", "log.json", "--workers", 2)
+    write_table(here / "log.json", root={"handlers": ["al"]})
+    running.send(signal.SIGHUP)
+    text = "ERROR container.server: logging stays as it is: log.json: expected a configuration of logging, got an error"
+    until(lambda: text in (here / "all.log").read_text(), "a line about the file")
+    until(lambda: "INFO container.workers: reloading" in (here / "all.log").read_text(), "a reload")
+    changed = TABLE["handlers"] | {"all": {"class": "logging.FileHandler", "filename": "new.log"}}
+    write_table(here / "log.json", handlers=changed, loggers={})
+    running.send(signal.SIGHUP)
+    until((here / "new.log").exists, "the new file")
+    until(lambda: open_files(running, "all.log") == 0, "the end of the old workers")
+    running.fetch("/broken?2")
+    assert running.stop() == 0
+    assert "reloading\n" in (here / "new.log").read_text()
+    assert "LookupError: of the application" in (here / "new.log").read_text()
+    assert "?2" not in (here / "all.log").read_text()
+    assert "?2" not in (here / "access.log").read_text()
+    assert "GET /broken?2 " in running.output
+
+
+def test_a_change_of_the_file_is_one_of_the_application(start: Callable[..., Running], here: Path) -> None:
+    """With --reload."""
+    write_table(here / "log.json")
+    running = start(*ONE, "--log-config", "log.json", "--reload")
+    changed = TABLE["handlers"] | {"all": {"class": "logging.FileHandler", "filename": "new.log"}}
+    write_table(here / "log.json", handlers=changed)
+    until(lambda: (here / "new.log").exists() and "reloading" in (here / "new.log").read_text(), "a reload")
+    assert running.stop() == 0
+
+
+def test_classes_of_the_application_are_imported_once(start: Callable[..., Running], here: Path) -> None:
+    """Before the workers, so SIGHUP finds them unchanged, which is told."""
+    (here / "store").mkdir()
+    (here / "store" / "__init__.py").write_text("")
+    (here / "store" / "logs.py").write_text("import logging\nclass Lines(logging.FileHandler):\n    pass\n")
+    handlers = TABLE["handlers"] | {"all": {"class": "store.logs.Lines", "filename": "all.log"}}
+    write_table(here / "log.json", handlers=handlers)
+    warning = "container: warning: for log.json only a restart imports store, store.logs anew"
+    for count, lines in ((2, [warning]), (1, [])):
+        running = start(*ONE, "--log-config", "log.json", "--workers", count)
+        running.fetch("/broken")
+        assert running.stop() == 0
+        assert [line for line in running.lines if "warning" in line] == lines
+        assert "LookupError" in (here / "all.log").read_text()
+
+
 LEVELS: Final = [
     ([], None, "INFO"),
     ([], "WARNING", "WARNING"),

@@ -5,6 +5,7 @@ from container.service.logs.destinations import (
     access_stream,
     configure_for_looking,
     configure_logging,
+    reconfigure_logging,
 )
 from container.service.logs.files import LogFile, OutputPipe, give_logs, reopen_logs
 from container.service.logs.problem import LogProblem
@@ -18,5 +19,6 @@ LOG_FORMATS = ("text", "json")
 __all__ = [
     "FACILITIES", "LEVELS", "LOG_FORMATS", "JSONRecordFormatter", "LogFile", "LogProblem", "LogSettings",
     "OutputPipe", "TextFormatter", "access_stream", "check_prefix", "complain", "configure_for_looking",
-    "configure_logging", "give_logs", "parse_address", "reopen_logs", "report_failure", "revive_loggers", "say",
+    "configure_logging", "give_logs", "parse_address", "reconfigure_logging", "reopen_logs", "report_failure",
+    "revive_loggers", "say",
 ]  # fmt: skip

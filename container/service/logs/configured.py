@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Where requests go, a record each, when a file names it.
 ACCESS: Final = "container.access"
+# By path, as applied last.
+_texts: Final[dict[str, str]] = {}
 # What begins as sentences do, not with the name of a class.
 _SENTENCE: Final = re.compile(r"[A-Z][a-z]+ ")
 _AT_LINE: Final = re.compile(r"(?s)(.*) \(at line ([0-9]+), .*")
@@ -27,7 +29,7 @@ _AT_LINE: Final = re.compile(r"(?s)(.*) \(at line ([0-9]+), .*")
 def apply_config(path: str) -> None:
     """Configure logging as the file at `path` says; its suffix tells the format. LogProblem names the file and the
     place in it. What exists and is not named in it goes on, unless it says otherwise."""
-    text = _read(path)
+    text = _texts[path] = _read(path)
     load = _LOADERS.get(os.path.splitext(path)[1].lower())
     if load is None:
         _apply_ini(path, text)
@@ -35,6 +37,26 @@ def apply_config(path: str) -> None:
         _apply_table(path, load(path, text))
     if is_access_logged() and not (access := logging.getLogger(ACCESS)).level:
         access.setLevel(logging.INFO)  # how much of the rest is logged is no matter of requests
+
+
+def has_changed(path: str) -> bool:
+    """Is the file another one than was applied last? LogProblem when it cannot be read."""
+    return _read(path) != _texts.get(path)
+
+
+def forget_loggers() -> None:
+    """Take all loggers back to before anything was configured."""
+    manager = logging.root.manager
+    manager.loggerDict.pop(ACCESS, None)
+    for each in (logging.root, *manager.loggerDict.values()):
+        if isinstance(each, logging.Logger):
+            for handler in each.handlers[:]:
+                each.removeHandler(handler)
+                handler.close()
+            each.filters.clear()
+            each.setLevel(logging.WARNING if each is logging.root else logging.NOTSET)
+            each.propagate = True
+            each.disabled = False
 
 
 def is_access_logged() -> bool:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from container.service.logs.configured import ACCESS, LoggerStream, apply_config, is_access_logged
+from container.service.logs.configured import (
+    ACCESS,
+    LoggerStream,
+    apply_config,
+    forget_loggers,
+    has_changed,
+    is_access_logged,
+)
 from container.service.logs.files import LogFile, OutputPipe
 from container.service.logs.journal import JournalHandler, leads_to_journal
 from container.service.logs.problem import LogProblem
@@ -33,6 +40,8 @@ from container.service.logs.terminal import follow_handlers, know_log
 
 if TYPE_CHECKING:
     from container.tree.accesslog import Writable
+
+log = logging.getLogger("container.server")
 
 # Whose records tell of the loop that we run.
 _THEIRS: Final = ("asyncio",)
@@ -97,6 +106,24 @@ def configure_for_looking(settings: LogSettings) -> None:
     if settings.config is not None:
         rehearse(partial(configure_logging, settings))
     configure_logging(replace(settings, config=None))
+
+
+def reconfigure_logging(settings: LogSettings) -> None:
+    """Configure logging anew if the file for logging.config has changed; for a process that runs no application. What
+    is wrong with the file is logged, and all stays as it is."""
+    if settings.config is None:
+        return
+    try:
+        if has_changed(settings.config):
+            rehearse(partial(_configure_anew, settings))
+            _configure_anew(settings)
+    except LogProblem as problem:
+        log.error("logging stays as it is: %s", problem)
+
+
+def _configure_anew(settings: LogSettings) -> None:
+    forget_loggers()
+    configure_logging(settings)
 
 
 def _refuse_both(settings: LogSettings, config: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from container.service.logs import complain, reopen_logs
+from container.service.logs import complain, reconfigure_logging, reopen_logs
 from container.service.loop import EXIT_ERROR, EXIT_START_FAILED, FORCED_STOP_S, say_serving
 from container.service.notify import Notifier, set_title
 from container.service.server import SITE_STOP_S
@@ -161,6 +161,7 @@ class WorkersArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """HUP: replace all workers by others that import the application anew."""
         self._stats["reloads"] += 1
         self.num_workers = self.cfg.workers
+        reconfigure_logging(self.settings.logs)
         reopen_logs()
         for worker in self.succession.outdate():
             self._dismiss(worker, signal.SIGTERM)

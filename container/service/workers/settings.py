@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from container.service.logs import LogSettings
 from container.service.privileges import Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S
 
@@ -44,5 +45,7 @@ class WorkerSettings:
     # Where the command was started, and is by USR2; None: where it is.
     directory: str | None = None
     privileges: Privileges = field(default_factory=Privileges)
+    # How the arbiter logs, and all that it starts.
+    logs: LogSettings = field(default_factory=LogSettings)
     # Called in the arbiter and in every worker as soon as they serve.
     on_serving: Callable[[], None] = field(default=lambda: None)
