@@ -35,23 +35,19 @@ def describe_endpoints(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     if len(peers := _peers_of(endpoints)) == 1 and (networks := peers.pop()) is not None:
         table["proxy-allow-from"] = spell_peers(networks)
-    odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
-    settings = _tls_of(odd[0]) if odd else None
-    if settings is not None and None not in map(_tls_of, endpoints) and _is_of_options(settings):
+    if (settings := _tls_for_options(endpoints)) is not None:
         table |= _tls_options(settings)
         endpoints = [_without_tls(each) if _tls_of(each) == settings else each for each in endpoints]
-        odd = [each for each in endpoints if not _is_address(spell_endpoint(each))]
-    if odd and all(isinstance(each, ProxiedEndpoint) for each in endpoints):
+    if any(map(_is_odd, endpoints)) and all(isinstance(each, ProxiedEndpoint) for each in endpoints):
         table["proxy-protocol"] = True
         endpoints = [_without_header(each) for each in endpoints]
     listed: list[str] = []
     for each in endpoints:
-        spelt = spell_endpoint(each)
-        if isinstance(each, TCPEndpoint) and "host" not in table and not _is_address(spelt):
+        if isinstance(each, TCPEndpoint) and "host" not in table and _is_odd(each):
             table |= {"host": each.host, "port": each.port}
             table |= {"backlog": each.backlog} if each.backlog != DEFAULT_BACKLOG else {}
         else:
-            listed.append(spelt)
+            listed.append(spell_endpoint(each))
     return ({"listen": listed} if listed or "host" not in table else {}) | table
 
 
@@ -73,6 +69,14 @@ def _peers_of(endpoints: Sequence[Endpoint]) -> set[tuple[Network, ...] | None]:
 def _tls_of(endpoint: Endpoint) -> TLSSettings | None:
     inner = endpoint.inner if isinstance(endpoint, ProxiedEndpoint) else endpoint
     return inner.settings if isinstance(inner, TLSEndpoint) else None
+
+
+def _tls_for_options(endpoints: Sequence[Endpoint]) -> TLSSettings | None:
+    """That of an address which cannot tell it itself, where options can. They would speak of any without TLS, too."""
+    settings = next((_tls_of(each) for each in endpoints if _is_odd(each)), None)
+    if settings is None or None in map(_tls_of, endpoints):
+        return None
+    return settings if _is_of_options(settings) else None
 
 
 def _without_tls(endpoint: Endpoint) -> Endpoint:
@@ -107,12 +111,13 @@ def _tls_options(settings: TLSSettings) -> dict[str, str]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _is_address(text: str) -> bool:
+def _is_odd(endpoint: Endpoint) -> bool:
+    """Can no address say what it is?"""
     try:
-        parse_endpoint(text)
+        parse_endpoint(spell_endpoint(endpoint))
     except EndpointError:
-        return False
-    return True
+        return True
+    return False
 
 
 def spell_endpoint(endpoint: Endpoint) -> str:
