@@ -30,6 +30,9 @@ class Balance:
         self._figures = figures
         self._place = place % PLACES
         self._clock = clock
+        # Whom to compare with, and when that was looked up.
+        self._others: list[int] = []
+        self._looked = 0
 
     def tell(self, connections: int) -> None:
         """Say how many there are; at least once a second."""
@@ -50,12 +53,13 @@ class Balance:
         return least is not None and connections > least
 
     def _least(self) -> int | None:
-        oldest = int(self._clock() * 10) - SILENCE
-        return min(
-            (
-                figure & _COUNT
+        now = int(self._clock() * 10)
+        if now != self._looked:  # 64 places take longer to read than a request to answer
+            self._looked = now
+            self._others = [
+                place
                 for place, figure in enumerate(self._figures)
-                if figure and place != self._place and figure >> _BITS >= oldest
-            ),
-            default=None,
-        )
+                if figure and place != self._place and figure >> _BITS >= now - SILENCE
+            ]
+        figures = [figure & _COUNT for place in self._others if (figure := self._figures[place])]
+        return min(figures) if figures else None
