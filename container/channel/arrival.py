@@ -1,14 +1,11 @@
-"""Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other; and
-all connections where their number has a limit, or is to be shared with other processes.
+"""Connections that do not begin with HTTP: with a PROXY header, with a TLS handshake, or one after the other.
 
-They are accepted here, not by the loop: a header is read off the socket before a transport has it, who speaks
-plain HTTP to a TLS port is told so, and no loop can be made to accept for a while and then no more. Until the
-channel takes over, an arrival counts as a channel of the group, so that the sweep sees its deadline and the drain
-waits for it.
+A header is read off the socket before a transport has it, and who speaks plain HTTP to a TLS port is told so. Until
+the channel takes over, an arrival counts as a channel of the group, so that the sweep sees its deadline and the drain
+waits for it. Who accepts them is listener.py.
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -25,17 +22,12 @@ from container.protocol.proxy_header import ProxyHeader, ProxyHeaderReader
 
 log = logging.getLogger("container.channel")
 
-# Connections that have not finished their beginning; more wait in the kernel.
-PENDING_MAX: Final = 1000
-# Files have run out: time for some to be closed.
-RETRY_S: Final = 1.0
 # Transports count from the close on, also while a slow client takes the end of a long answer. The sweep knows
 # whether it makes progress and cuts it off before.
 SHUTDOWN_S: Final = 300.0
 _PEEK: Final = 512
 _HANDSHAKE: Final = 0x16
 _DISCARD_MAX: Final = 64 * 1024
-_NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ADVICE: Final = b"This port speaks HTTPS: the address has to begin with https://.\n"
 _PLAIN_HTTP: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
@@ -43,96 +35,41 @@ _PLAIN_HTTP: Final = (
 )
 
 
-class ArrivalListener:
-    """Accepts the connections of one socket; to the server it is like the listeners of the loop.
+class Arrival:
+    """A connection until HTTP begins on it.
 
-    `channel` is called with what came before HTTP: `header` and `early`, as those of H1Channel.
+    `channel` is called with what came before: `header` and `early`, as those of H1Channel.
     """
+
+    __slots__ = (
+        "_certificates",
+        "_channel",
+        "_deadline",
+        "_group",
+        "_has_begun",
+        "_policy",
+        "_socket",
+        "task",
+    )
 
     def __init__(
         self,
         group: ChannelGroup,
         sock: socket.socket,
         channel: Callable[..., H1Channel],
-        *,
         policy: ProxyPolicy | None,
         certificates: Certificates | None,
     ) -> None:
-        self.group = group
-        self.channel = channel
-        self.policy = policy
-        self.certificates = certificates
-        if group.room is not None:
-            group.room.wanted_by(self._read)
-        self._socket = sock
-        self._arrivals: set[Arrival] = set()
-        self._is_reading = False
-        self._is_retrying = False
-        self._is_closed = False
-
-    async def start_serving(self) -> None:
-        self._read()
-
-    def close(self) -> None:
-        """Accept no more; who has arrived is unaffected."""
-        self._pause()
-        self._is_closed = True
-        self._socket.close()
-
-    def done(self, arrival: "Arrival") -> None:
-        self._arrivals.discard(arrival)
-        if len(self._arrivals) == PENDING_MAX - 1:
-            self._read()
-
-    def _read(self) -> None:
-        if not (self._is_reading or self._is_closed or self._is_retrying):
-            self._is_reading = True
-            self.group.loop.add_reader(self._socket.fileno(), self._accept)
-
-    def _pause(self) -> None:
-        if self._is_reading:
-            self._is_reading = False
-            self.group.loop.remove_reader(self._socket.fileno())
-
-    def _retry(self) -> None:
-        self._is_retrying = False
-        self._read()
-
-    def _accept(self) -> None:
-        room = self.group.room
-        if len(self._arrivals) >= PENDING_MAX or (room is not None and not room.has_place()):
-            self._pause()  # until an arrival is done, or there is room
-            return
-        try:
-            connection, _ = self._socket.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            if error.errno not in _NO_RESOURCES:
-                raise
-            log.error("cannot accept connections: %s", error.strerror)
-            self._pause()
-            self._is_retrying = True
-            self.group.loop.call_later(RETRY_S, self._retry)
-            return
-        connection.setblocking(False)
-        self._arrivals.add(Arrival(self, connection))
-
-
-class Arrival:
-    """A connection until HTTP begins on it."""
-
-    __slots__ = ("_deadline", "_has_begun", "_listener", "_socket", "_task")
-
-    def __init__(self, listener: ArrivalListener, sock: socket.socket) -> None:
-        group = listener.group
-        self._listener = listener
+        self._group = group
         self._socket: socket.socket | None = sock
+        self._channel = channel
+        self._policy = policy
+        self._certificates = certificates
         self._has_begun = False
         self._deadline = group.now + group.host.timeouts.handshake
         group.add(self)
-        self._task = group.loop.create_task(self._arrive(sock))
-        self._task.add_done_callback(self._done)
+        self.task = group.loop.create_task(self._arrive(sock))
+        self.task.add_done_callback(self._done)
 
     # As the group sees it.
 
@@ -141,33 +78,32 @@ class Arrival:
             self.abort()
 
     def close_if_idle(self) -> None:
-        group = self._listener.group
+        group = self._group
         if not self._has_begun:
             self.abort()
         else:  # a handshake takes no longer than a few round trips
             self._deadline = min(self._deadline, group.now + group.host.timeouts.linger)
 
     def abort(self) -> None:
-        self._task.cancel()
+        self.task.cancel()
 
     # Its life.
 
     async def _arrive(self, sock: socket.socket) -> None:
-        listener = self._listener
         header, early = None, b""
-        if listener.policy is not None and listener.policy.covers(sock.getpeername()):
-            header, early = await self._read_header(sock, listener.policy)
+        if self._policy is not None and self._policy.covers(sock.getpeername()):
+            header, early = await self._read_header(sock, self._policy)
         context: ssl.SSLContext | None = None
-        if listener.certificates is not None:
+        if self._certificates is not None:
             if early or not await self._begins_with_tls(sock):
                 return
-            context = listener.certificates.context
-        await self._hand_over(sock, partial(listener.channel, header=header, early=early), context)
+            context = self._certificates.context
+        await self._hand_over(sock, partial(self._channel, header=header, early=early), context)
 
     async def _hand_over(
         self, sock: socket.socket, factory: Callable[[], H1Channel], context: ssl.SSLContext | None
     ) -> None:
-        group = self._listener.group
+        group = self._group
         self._socket = None  # the transport's from now on
         channel = factory()  # ours: with TLS, uvloop gives back its own protocol
         if context is None:
@@ -224,7 +160,7 @@ class Arrival:
             return data
 
     async def _readable(self, sock: socket.socket) -> None:
-        loop = self._listener.group.loop
+        loop = self._group.loop
         readable = loop.create_future()
         loop.add_reader(sock.fileno(), _resolve, readable)
         try:
@@ -235,8 +171,7 @@ class Arrival:
     def _done(self, task: "asyncio.Task[None]") -> None:
         if self._socket is not None:
             self._socket.close()
-        self._listener.group.remove(self)
-        self._listener.done(self)
+        self._group.remove(self)
         if task.cancelled():
             return
         error = task.exception()

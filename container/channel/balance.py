@@ -45,7 +45,7 @@ class Balance:
     def is_ahead(self, connections: int) -> bool:
         """Would another process, which has clearly fewer, better take the next one?"""
         least = self._least()
-        return least is not None and connections > least + 1 + least // 8
+        return least is not None and connections > least + 1 + least // 32
 
     def has_more(self, connections: int) -> bool:
         """Has another process fewer, be it by one?"""

@@ -90,6 +90,8 @@ class ChannelGroup:
 
     def start(self) -> None:
         """Begin to sweep."""
+        if self.room is not None:
+            self.room.tell()  # others that are busy already know whom to leave connections to
         self._timer = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -103,10 +105,10 @@ class ChannelGroup:
     def add(self, channel: Channel) -> None:
         self.channels.add(channel)
         if self.room is not None:
-            self.room.take()
+            self.room.take(channel)
 
     def remove(self, channel: Channel) -> None:
-        if self.room is not None and channel in self.channels:
+        if self.room is not None:
             self.room.give(channel)
         self.channels.discard(channel)
         if self._drained is not None and not self.channels:
@@ -114,7 +116,7 @@ class ChannelGroup:
 
     def ending(self, channel: Channel) -> None:
         """`channel` will be removed when what has come is answered."""
-        if self.room is not None and channel in self.channels:
+        if self.room is not None:
             self.room.end(channel)
 
     async def drain(self, timeout: float | None, *, idle_grace: float = IDLE_GRACE_S) -> bool:

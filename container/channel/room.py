@@ -1,6 +1,6 @@
 """Room for connections: how many a process may have, and whether the next one is left to another process.
 
-Not here: the figures that processes share (balance.py), and who accepts (arrival.py).
+Not here: the figures that processes share (balance.py), and who accepts (listener.py).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Room:
     def __init__(self, most: int | None = None, balance: Balance | None = None) -> None:
         self._most = sys.maxsize if most is None else most
         self._balance = balance
-        self._taken = 0
+        self._taken: set[object] = set()
         # These take room, but ask for nothing more.
         self._ending: set[object] = set()
         self._waiting: list[Callable[[], None]] = []
@@ -40,7 +40,7 @@ class Room:
 
     def has_place(self) -> bool:
         """Is the next connection for us? Every time that others were waited for in vain, twice as many are."""
-        if self._taken >= self._most or self._patience is not None:
+        if len(self._taken) >= self._most or self._patience is not None:
             return False
         if not self._is_ahead():
             self._in_turn = self._burst = 1
@@ -61,19 +61,23 @@ class Room:
             self._balance = None
         self._go_on()
 
-    def take(self) -> None:
-        self._taken += 1
-        self.tell()
+    def take(self, connection: object) -> None:
+        """`connection` has a place, from now on or already."""
+        if connection not in self._taken:
+            self._taken.add(connection)
+            self.tell()
 
     def end(self, connection: object) -> None:
-        """The client of `connection` sends no more: the process is free for another, whatever is still answered."""
-        self._ending.add(connection)
-        self._has_fewer()
+        """Its client sends no more: the process is free for another, whatever is still to be answered."""
+        if connection in self._taken:
+            self._ending.add(connection)
+            self._has_fewer()
 
     def give(self, connection: object) -> None:
-        self._taken -= 1
-        self._ending.discard(connection)
-        self._has_fewer()
+        if connection in self._taken:
+            self._taken.remove(connection)
+            self._ending.discard(connection)
+            self._has_fewer()
 
     def tell(self) -> None:
         """Let the other processes know."""
@@ -82,7 +86,7 @@ class Room:
 
     @property
     def _asking(self) -> int:
-        return self._taken - len(self._ending)
+        return len(self._taken) - len(self._ending)
 
     def _is_ahead(self) -> bool:
         return self._balance is not None and self._balance.is_ahead(self._asking)
@@ -91,7 +95,7 @@ class Room:
         """One has gone. Who lets others go first goes on when it has no more than they: their figures may be old."""
         self.tell()
         if self._patience is None:
-            if self._taken == self._most - 1:
+            if len(self._taken) == self._most - 1:
                 self._go_on()
         elif self._balance is None or not self._balance.has_more(self._asking):
             self._go_on()

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from container.channel.arrival import ArrivalListener
 from container.channel.balance import Balance
 from container.channel.endpoints import (
     DEFAULT_BACKLOG,
@@ -30,6 +29,7 @@ from container.channel.endpoints import (
 )
 from container.channel.group import IDLE_GRACE_S, ChannelGroup
 from container.channel.h1 import H1Channel
+from container.channel.listener import ArrivalListener
 from container.channel.peers import PeerCheckedChannel
 from container.channel.room import Room
 from container.service.activation import provide_passed_sockets
@@ -250,6 +250,8 @@ class Server:
             await _turns()
         for listener in self._listeners:  # in the quiet turn itself: with every other more might come
             listener.close()
+        if quiet < TURNS:
+            await _turns()  # the last ones get their channels, for which the drain waits
 
     # The access log.
 

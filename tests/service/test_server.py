@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -19,6 +20,8 @@ from container.channel import room
 from container.channel.balance import Balance, shared_figures
 from container.channel.endpoints import ListenError, TCPEndpoint, parse_endpoint
 from container.channel.group import ChannelGroup
+from container.channel.h1 import H1Channel
+from container.channel.listener import ArrivalListener
 from container.service import loop as process
 from container.service import server as server_module
 from container.service.application import Application, Service
@@ -452,6 +455,38 @@ def test_a_connection_whose_client_sends_no_more_does_not_count_among_processes(
         await server.stop()
 
     run(main())
+
+
+def test_a_process_says_from_its_start_on_that_it_is_there(run: Run) -> None:
+    """GW-01: one that is busy leaves connections to one that has just started."""
+
+    async def main() -> None:
+        figures = shared_figures()
+        server = Server([(Site(Hello()), as_endpoints([LOCAL]))], balance=Balance(figures, 1))
+        await server.start()
+        assert Balance(figures, 0).is_ahead(2)
+        await server.stop()
+
+    run(main())
+
+
+def test_a_client_that_left_before_its_channel_was_made_takes_no_room() -> None:
+    """The loop of asyncio sets an option of the socket, which fails then on some systems."""
+
+    async def main() -> None:
+        group = ChannelGroup(Site(Hello()), asyncio.get_running_loop(), room=room.Room(1))
+        sock = socket.create_server(("127.0.0.1", 0))
+        listener = ArrivalListener(group, sock, partial(H1Channel, group), policy=None, certificates=None)
+        left = socket.socket()
+        left.close()
+        assert group.room is not None
+        task = listener._begin(left)
+        assert not group.room.has_place()
+        await task
+        assert group.room.has_place()
+        listener.close()
+
+    asyncio.run(main())
 
 
 # The end.

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from container import Resource, Response, Site
-from container.channel import arrival
+from container.channel import listener
 from container.channel.endpoints import Endpoint, ProxiedEndpoint, ProxyPolicy, parse_endpoint
 from container.message.limits import Timeouts
 from container.resources.asgi import ASGIResource
@@ -431,7 +431,7 @@ def test_a_handshake_that_takes_too_long_is_cut_off(run: Run, authority: Authori
 
 def test_many_may_arrive_at_a_time(run: Run, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """EP-04: also more than may be under way at once."""
-    monkeypatch.setattr(arrival, "PENDING_MAX", 2)
+    monkeypatch.setattr(listener, "PENDING_MAX", 2)
     path = authority.issue("server.pem", "a.example")
 
     async def main() -> None:
