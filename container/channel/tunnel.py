@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("container.channel")
 
 _NEVER: Final = float("inf")
+# When the server stops, a tunnel in which nothing has moved for so long has nothing to finish.
+_QUIET_S: Final = 5.0
 
 
 class TunnelChannel(TunnelEnd):
     """The client's end: its group watches over it as over any channel.
 
     Without a byte either way for `idle_timeout` it is cut; so is a client that does not read, or does not close
-    its side. When the server stops it is closed.
+    its side. When the server stops it goes on for as long as something moves, until the others are cut, too.
     """
 
     __slots__ = (
@@ -67,15 +69,22 @@ class TunnelChannel(TunnelEnd):
         if self.is_over:
             self._expect_close(now)
             return
+        idle = self._idle_s()
+        if idle and idle >= self._idle_timeout:
+            log.info("nothing moved for %g s: tunnel of %s cut", self._idle_timeout, self._exchange.request)
+            self.abort(ClientDisconnected("nothing moved in the tunnel"))
+        elif self.group.draining:
+            self.close_if_idle()
+
+    def _idle_s(self) -> float:
+        """How long nothing has moved."""
         peer = self._peer
         if self.moved or (peer is not None and peer.moved):
             self.moved = False
             if peer is not None:
                 peer.moved = False
-            self._moved_since = now
-        elif now - self._moved_since >= self._idle_timeout:
-            log.info("nothing moved for %g s: tunnel of %s cut", self._idle_timeout, self._exchange.request)
-            self.abort(ClientDisconnected("nothing moved in the tunnel"))
+            self._moved_since = self.group.now
+        return self.group.now - self._moved_since
 
     def _expect_close(self, now: float) -> None:
         """What was written has to leave, or at least to get less."""
@@ -87,5 +96,6 @@ class TunnelChannel(TunnelEnd):
             self.wire.abort()
 
     def close_if_idle(self) -> None:
-        """The server stops."""
-        self.close()
+        """The server stops, and cannot know what the two still have to say to each other."""
+        if self._idle_s() >= _QUIET_S:
+            self.close()
