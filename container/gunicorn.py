@@ -34,6 +34,7 @@ from container.config.settings import Settings
 from container.config.sites import bind_sites
 from container.message.limits import Limits
 from container.service.application import Application
+from container.service.logs import revive_loggers
 from container.service.observer import Announcer, Observer
 from container.service.temporary import find_temporary_place
 from container.service.worker import ServingWorker
@@ -71,11 +72,7 @@ class Worker(ServingWorker):
         self.graceful_timeout = max(timeout / 2, timeout - _KILL_MARGIN_S)
 
     def load_application(self) -> Application:
-        ours, theirs = logging.getLogger("container"), self.log.error_log
-        if not ours.handlers:  # else the operator has said where our records go
-            ours.handlers[:] = theirs.handlers
-            ours.setLevel(theirs.level)
-            ours.propagate = False
+        self._share_log()
         find_temporary_place()
         settings = settings_of(self.cfg)
         name = getattr(self.app, "app_uri", None) or "the application"
@@ -88,8 +85,18 @@ class Worker(ServingWorker):
             (site,) = bind_sites(value, name, settings, [endpoint_of(self.cfg)])
         except (ImportProblem, ConfigProblem) as problem:
             raise AppImportError(_explained(problem)) from problem
+        revive_loggers()
         self._observe(site)
         return value
+
+    def _share_log(self) -> None:
+        """Send our records where gunicorn's go, unless the operator has said so by its settings for logging."""
+        ours, theirs = logging.getLogger("container"), self.log.error_log
+        if ours.handlers:
+            return
+        ours.handlers[:] = theirs.handlers
+        ours.propagate = theirs.propagate
+        ours.setLevel(ours.level or theirs.level)
 
     def shared_sockets(self) -> Iterable[tuple[int, int, socket.socket]]:
         """All of gunicorn's sockets lead to the one site."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -49,6 +50,8 @@ application = Application("one")
 application.serve(site)
 def make():
     return resource
+def broken(environ, start_response):
+    raise LookupError("of the application")
 """
 _ADDRESS = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
 
@@ -160,6 +163,58 @@ def test_the_access_log_has_gunicorns_atoms(gunicorn: Any, tmp_path: Path) -> No
     name.rename(tmp_path / "old")
     running.send(signal.SIGUSR1)
     until(name.exists, "a new file")
+
+
+BOTH = ["all", "console"]
+LOGGERS: dict[str, dict[str, Any]] = {
+    # What gunicorn's own logger has no handlers for goes to those of the root.
+    "root": {"": BOTH, "gunicorn.error": []},
+    # Where nothing is said of ours, it goes where gunicorn's goes.
+    "gunicorn": {"": [], "gunicorn.error": BOTH},
+    "our own": {"": ["console"], "gunicorn.error": [], "container": ["all"]},
+}
+
+
+@pytest.mark.parametrize("disable", [False, True], ids=["others on", "others off"])
+@pytest.mark.parametrize("case", LOGGERS)
+def test_its_settings_say_where_records_go(gunicorn: Any, tmp_path: Path, case: str, disable: bool) -> None:
+    """GW-01, LG-04: logconfig_json, for the errors of our server as for those of gunicorn's own, and for requests."""
+    table = {
+        "version": 1,
+        "disable_existing_loggers": disable,
+        "handlers": {
+            "all": {"class": "logging.FileHandler", "filename": "all.log"},
+            "requests": {"class": "logging.FileHandler", "filename": "requests.log"},
+            "console": {"class": "logging.StreamHandler"},
+        },
+        "loggers": {
+            **{
+                name: {"handlers": handlers, "propagate": not handlers, "level": "INFO"}
+                for name, handlers in LOGGERS[case].items()
+                if name
+            },
+            "gunicorn.access": {"handlers": ["requests"], "propagate": False},
+        },
+        "root": {"handlers": LOGGERS[case][""]},
+    }
+    (tmp_path / "log.json").write_text(json.dumps(table))
+    running = gunicorn("--log-config-json", "log.json", "apps:broken")
+    assert running.fetch("/x").status == 500
+    until(lambda: "GET /x HTTP/1.1" in (tmp_path / "requests.log").read_text(), "the line of the request")
+    assert running.stop() == 0
+    lines = (tmp_path / "all.log").read_text().splitlines()
+    assert [line for line in lines if " failed" in line] == ["<Request GET /x HTTP/1.1> failed"]
+    assert lines.count("LookupError: of the application") == 1
+
+
+def test_errors_are_logged_after_the_application_configured_logging(gunicorn: Any, tmp_path: Path) -> None:
+    """GW-01: it switches off all loggers that it does not name."""
+    (tmp_path / "quiet.py").write_text(
+        "import logging.config\nfrom apps import broken\nlogging.config.dictConfig({'version': 1})\n"
+    )
+    running = gunicorn("quiet:broken")
+    assert running.fetch("/x").status == 500
+    running.wait_for("LookupError: of the application")
 
 
 def test_statsd_is_told_of_every_request(gunicorn: Any) -> None:
