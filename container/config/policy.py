@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _RATE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/(s|m|h|d)?(?::([0-9]{1,9}))?")
 _PER: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RULE: Final = "container.resources.rewrite:RewriteRule"
+# As a table has it: a path, or with a status in front where a redirect leads.
+_TARGET: Final = re.compile(r"(?:([0-9]{3}) )?(.*)", re.DOTALL)
 # What never refuses a request.
 _ANYWHERE: Final = ("compress", "variables", "access-log", "headers")
 _NETWORKS: Final = Several(Text("NETWORK"))
@@ -161,6 +164,30 @@ def _log_to(inner: Resource, name: str) -> Resource:
     return LogTo(inner, AccessLog(stream, make_formatter(form)), name=name)
 
 
+def _rewriter(inner: Resource, rules: Mapping[str, str]) -> Resource:
+    make = load(_RULE)
+    made = []
+    for pattern, text in rules.items():
+        target = _TARGET.fullmatch(text)
+        assert target is not None, "it takes any text"
+        made.append(make(pattern, target[2], redirect=int(target[1]) if target[1] else None))
+    rewriter: Resource = load("container.resources.rewrite:Rewriter")(inner, *made)
+    return rewriter
+
+
+def _rules_of(resource: Any) -> dict[str, str] | None:
+    """Those that a pattern and a target say all of, each pattern once."""
+    rules = resource.rules
+    if not all(type(each) is load(_RULE) for each in rules):
+        return None
+    table = {
+        each.pattern: each.target if each.redirect is None else f"{each.redirect} {each.target}"
+        for each in rules
+        if not each.is_conditional
+    }
+    return table if len(table) == len(rules) else None
+
+
 def _once(fields: Sequence[tuple[str, str]]) -> dict[str, str] | None:
     """Fields that come once each."""
     table = dict(fields)
@@ -192,6 +219,14 @@ def _rate_of(resource: Any) -> tuple[float, float, int | None] | None:
 
 # From the innermost to the outermost.
 POLICIES: Final = (
+    Policy(
+        Key("rewrites", Table("PATTERN=TARGET"),
+            "Rules by the regular expression for the whole path: the path to answer in its place, /items/{1}, or where "
+            "to send the client, 301 /items/{1}."),
+        "container.resources.rewrite:Rewriter",
+        lambda inner, rules: construct(_rewriter, inner, rules),
+        _rules_of,
+    ),
     Policy(
         Key("compress", Spelt("NAME[:LEVEL],...", _encoders, _spell_encoders, joint=","),
             "Encode its answers: zstd, br, gzip, deflate, those preferred first; none: as they are."),

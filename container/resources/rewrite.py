@@ -41,6 +41,7 @@ class Rewriter(Wrapper):
                 raise TypeError(f"expected rules, functions that take a request, got {rule!r}")
         self.rules = rules
         self.repeat = repeat
+        self.made_with: dict[str, object] = {"repeat": repeat}
 
     def enter(self, request: Request) -> Resource:
         seen = {_where(request)}
@@ -133,8 +134,10 @@ class RewriteRule:
             ]
         except re.error as error:
             raise ValueError(f"expected a regular expression, got {error.pattern!r}: {error}") from error
+        self.pattern = pattern
         self.target = target
-        self._redirect = redirect
+        self.redirect = redirect
+        self.is_conditional = any(each is not None for each in (host, method, headers, query, when))
         if redirect is not None:
             Response.redirect("/", redirect)  # an unfit status is an error now, not with every request
         self._hosts = None if host is None else {HostPattern(each).key for each in _several(host)}
@@ -148,7 +151,7 @@ class RewriteRule:
             made = self.target.format(*[""] * (self._pattern.groups + 1), **groups)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ValueError(f"expected groups of the pattern in {self.target!r}, got {error}") from error
-        if self._redirect is None and made and not made.startswith(("/", "?")):
+        if self.redirect is None and made and not made.startswith(("/", "?")):
             raise ValueError(f'expected a path as "/path" to rewrite to, got {self.target!r}')
 
     def __call__(self, request: Request) -> Outcome:
@@ -159,7 +162,7 @@ class RewriteRule:
         groups = {name: value or "" for name, value in match.groupdict().items()}
         words = {"host": request.hostname, "scheme": request.scheme, "query": request.query_string}
         made = self.target.format(path, *[value or "" for value in match.groups()], **(words | groups))
-        if self._redirect is None:
+        if self.redirect is None:
             return path + made if made.startswith("?") else made
         return self._send(request, made)
 
@@ -178,8 +181,8 @@ class RewriteRule:
             request.query_string,
         ):
             raise RuntimeError(f"expected a redirect to elsewhere, got {url!r} once more")
-        assert self._redirect is not None, "checked by the caller"
-        return Response.redirect(url, self._redirect)
+        assert self.redirect is not None, "checked by the caller"
+        return Response.redirect(url, self.redirect)
 
     def _holds(self, request: Request) -> bool:
         if self._methods is not None and request.method not in self._methods:

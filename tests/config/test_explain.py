@@ -102,8 +102,8 @@ def test_each_step_is_told(site: Site) -> None:
         "answered 404",
     ]
     assert asyncio.run(explain(site, "/old/x"))[2:4] == [
-        "  /old: Rewriter is mounted",
-        "  /old: through Rewriter, the path is now /old/y/z",
+        "  /old: rewrites is mounted",
+        "  /old: through rewrites, the path is now /old/y/z",
     ]
 
 

@@ -220,6 +220,7 @@ application.mount("one", CGIScript("cgi-bin/hello.cgi", warm=True, **options))
             "--mount-option=/admin:rate-limit=100/m:20", "--mount-option=/admin:concurrency=9",
             "--mount-option=/admin:limit-request-body=1M", "--mount-option=/admin:headers=X-Frame-Options: DENY",
             "--mount-option=/admin:compress=br:5,gzip", "--mount-option=/admin:sessions=sqlite:s.db",
+            r"--mount-option=/admin:rewrites=/item/(\d+)=/items/{1}" "\n" "/old/(.*)=301 /new/{1}?a=b",
             "--mount-option=/admin:variables=COLOUR=blue", "--mount-option=/admin:access-log=json:admin.log",
             "--mount-option=/admin/raw:access-log=no", "--mount=/admin/raw=files:public",
             "--mount-option=/admin/raw:compress=none",
@@ -248,6 +249,9 @@ sessions = "sqlite:s.db"
 X-Frame-Options = "DENY"
 [mount.variables]
 COLOUR = "blue"
+[mount.rewrites]
+'/item/(\\d+)' = "/items/{1}"
+'/old/(.*)' = "301 /new/{1}?a=b"
 [[mount]]
 path = "/"
 app = "page:page"
@@ -256,6 +260,9 @@ app = "page:page"
 from container.sessions.sqlite import SQLiteStore
 admin = WSGIResource(hello.application)
 for wrap in (
+    lambda inner: Rewriter(
+        inner, RewriteRule(r"/item/(\\d+)", "/items/{1}"), RewriteRule("/old/(.*)", "/new/{1}?a=b", redirect=301)
+    ),
     lambda inner: Encoded(inner, [Brotli(level=5), Gzip()]),
     lambda inner: Variables(inner, {"COLOUR": "blue"}),
     lambda inner: BodyLimit(inner, 1 << 20),
