@@ -16,7 +16,7 @@ import yaml
 
 from container.config.toml import dump
 from tests.scripts import script_directory
-from tests.system.test_logs import APP, ONE
+from tests.system.test_logs import APP, ONE, daemon, status_of
 from tests.system.test_workers import until
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ TEXTS: Final = {
     "log.yaml": yaml.safe_dump(TABLE),
     "LOG.YML": yaml.safe_dump(TABLE),
 }
+
+
+__all__ = ["daemon"]  # a fixture
 
 
 @pytest.fixture
@@ -254,6 +257,29 @@ def test_classes_of_the_application_are_imported_once(start: Callable[..., Runni
         assert running.stop() == 0
         assert [line for line in running.lines if "warning" in line] == lines
         assert "LookupError" in (here / "all.log").read_text()
+
+
+def test_the_start_looks_like_the_rest_of_standard_error(start: Callable[..., Running], here: Path) -> None:
+    """LG-04: once, whatever the level, where programs read it."""
+    handlers = {"all": {"class": "logging.StreamHandler", "formatter": "json", "level": "ERROR"}}
+    loggers = {"container": {"level": "WARNING"}}
+    write_table(here / "log.json", handlers=handlers, loggers=loggers, root={"handlers": ["all"]})
+    running = start(*ONE, "--log-config", "log.json")
+    running.fetch("/broken")
+    assert running.stop() == 0
+    records = [json.loads(line) for line in running.lines]
+    assert [(each["logger"], each["level"]) for each in records] == [
+        ("container.server", "info"), ("container.site", "error")
+    ]  # fmt: skip
+
+
+def test_a_daemon_has_its_logs_where_the_file_says(daemon: Any, here: Path) -> None:
+    """DM-03."""
+    write_table(here / "log.json")
+    port = daemon("--log-config", "log.json")
+    assert status_of(port, "/broken") == 500
+    until(lambda: "/broken" in (here / "access.log").read_text(), "the line of the request")
+    assert "LookupError: of the application" in (here / "all.log").read_text()
 
 
 LEVELS: Final = [

@@ -30,6 +30,18 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [repr(facts).encode()]
 """
+LOGGING = """\
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys =
+[handler_console]
+class = StreamHandler
+[logger_root]
+handlers = console
+"""
 # Every file system of the namespace becomes read-only but what the kernel itself shows, and shared memory if told to.
 # The capability lets the user read Python and the application, wherever they are; it does not let him write.
 PRISON = f"""\
@@ -76,9 +88,11 @@ def facts_of(url: str, content: bytes) -> list[object]:
 def test_the_command_needs_nothing_that_can_be_written(
     imprison: Callable[..., Running], tmp_path: Path, workers: int
 ) -> None:
-    """Long content goes to shared memory."""
+    """Long content goes to shared memory. Logging is configured by a file."""
+    (tmp_path / "log.ini").write_text(LOGGING)
     before = set(tmp_path.iterdir())
-    running = imprison([*COMMAND, "app:application", "--bind", "127.0.0.1:0", "--workers", str(workers)])
+    command = [*COMMAND, "app:application", "--bind", "127.0.0.1:0", "--workers", str(workers)]
+    running = imprison([*command, "--log-config", "log.ini"])
     running.wait_for(" serving on ")
     assert facts_of(running.url, b"") == [UID, None, False, 0]
     assert facts_of(running.url, bytes(3_000_000)) == [UID, None, False, 3_000_000]
