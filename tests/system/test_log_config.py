@@ -282,6 +282,28 @@ def test_a_daemon_has_its_logs_where_the_file_says(daemon: Any, here: Path) -> N
     assert "LookupError: of the application" in (here / "all.log").read_text()
 
 
+def test_what_the_loop_says_is_where_our_records_are(start: Callable[..., Running], here: Path) -> None:
+    """Also when only ours have handlers."""
+    (here / "loop.py").write_text(
+        "import asyncio\n"
+        "async def fail():\n"
+        "    raise LookupError('of a task')\n"
+        "async def application(scope, receive, send):\n"
+        "    task = asyncio.create_task(fail())\n"
+        "    await asyncio.wait({task})\n"
+        "    del task\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': b'x'})\n"
+    )
+    write_table(here / "log.json", loggers={"container": {"handlers": ["all"]}}, root={})
+    running = start("--asgi", "loop:application", *ONE[1:], "--lifespan=off", "--log-config", "log.json")
+    assert running.fetch("/").body == b"x"
+    assert running.stop() == 0
+    text = (here / "all.log").read_text()
+    assert "ERROR asyncio: Task exception was never retrieved" in text
+    assert "LookupError: of a task" in text
+
+
 LEVELS: Final = [
     ([], None, "INFO"),
     ([], "WARNING", "WARNING"),

@@ -39,6 +39,8 @@ from container.service.logs.syslog import (
 from container.service.logs.terminal import follow_handlers, know_log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from container.tree.accesslog import Writable
 
 log = logging.getLogger("container.server")
@@ -95,6 +97,8 @@ def configure_logging(settings: LogSettings | None = None) -> None:
         logger.setLevel(settings.level.upper())
     if settings.config is not None and logger.hasHandlers():
         _refuse_both(settings, settings.config)
+        if not logging.root.handlers:
+            _take_theirs(logger.handlers)
         follow_handlers()
     elif not logger.handlers:
         _add_handler(logger, settings)
@@ -141,16 +145,21 @@ def _add_handler(logger: logging.Logger, settings: LogSettings) -> None:
     logger.addHandler(handler)
     # An application that configures the root logger too would show every record twice.
     logger.propagate = False
-    for name in _THEIRS:
-        theirs = logging.getLogger(name)
-        if not theirs.handlers:
-            theirs.addHandler(handler)
-            theirs.propagate = False
+    _take_theirs(logger.handlers)
     is_elsewhere = bool(_places(settings))
     is_json = settings.format == "json"
     know_log(is_elsewhere=is_elsewhere, formatter=handler.formatter if is_json and not is_elsewhere else None)
     if is_elsewhere or is_json:
         logging.lastResort = _LastResort(handler)
+
+
+def _take_theirs(handlers: Sequence[logging.Handler]) -> None:
+    """Have them where our records are, unless somebody has said something else."""
+    for name in _THEIRS:
+        theirs = logging.getLogger(name)
+        if not theirs.handlers:
+            theirs.handlers[:] = handlers
+            theirs.propagate = False
 
 
 def _places(settings: LogSettings) -> list[str]:
