@@ -16,7 +16,6 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from container import __version__
@@ -27,12 +26,12 @@ from container.service.fairness import FairSwitching
 from container.service.logs import complain, give_logs, report_failure, say
 from container.service.notify import Notifier
 from container.service.pidfile import Pidfile, PidfileProblem
+from container.service.pools import pools_of
 from container.service.privileges import PrivilegeProblem, Privileges
 from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, as_site
 from container.service.signals import StopSignals
 from container.service.temporary import find_temporary_place
 from container.tree.health import Health
-from container.tree.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -248,7 +247,7 @@ def rights_of(application: Application, privileges: Privileges | None) -> Privil
 def announce(server: Server, loop_name: str) -> None:
     """The start-up lines, one an address; they do not depend on the log level."""
     facts = [loop_name]
-    threads = count_threads(server.sites)
+    threads = sum(pool.threads for pool in pools_of(server.sites))
     if threads:
         facts.append(f"{threads} threads" if threads > 1 else "1 thread")
     say_serving(server.addresses, facts)
@@ -259,15 +258,6 @@ def say_serving(addresses: Sequence[str], facts: Iterable[str]) -> None:
     facts = [f"pid {os.getpid()}", "Python {}.{}.{}".format(*sys.version_info), *facts]
     for address in addresses or ("no address",):
         say(f"container {__version__} serving on {address} ({', '.join(facts)}) - Ctrl-C stops")
-
-
-def count_threads(sites: Iterable[Site]) -> int:
-    """The threads of all distinct pools in these trees: of resources that have a `pool` with `threads`."""
-    pools: dict[object, int] = {}
-    for resource in chain.from_iterable(site.all_resources() for site in sites):
-        if not getattr(resource, "inline", False) and (pool := getattr(resource, "pool", None)):
-            pools[pool] = getattr(pool, "threads", 0)
-    return sum(pools.values())
 
 
 class LoopProblem(ValueError):
