@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from container.resources.wsgi import WSGIResource
     from container.service.application import Application, Service
     from container.service.hosted.fastcgi import FastCGIServer
+    from container.service.metrics import Metrics
     from container.service.server import serve
     from container.sessions import MemoryStore, Sessions
     from container.sessions.redis import RedisStore
@@ -108,6 +109,7 @@ _HOMES = {
     "Limits": "message.limits",
     "LogTo": "tree.own_log",
     "MemoryStore": "sessions",
+    "Metrics": "service.metrics",
     "PageScript": "resources.script",
     "ParentRedirect": "resources.redirect",
     "Permit": "resources.auth",
@@ -158,7 +160,7 @@ __all__ = [  # noqa: PLE0604, RUF100  # the names of _HOMES, spelt out for type 
     "Data", "Deflate", "Deny", "DigestAuth", "Encoded", "ErrorPage", "FastCGIProcessor",
     "FastCGIResource", "FastCGIServer", "FileBody", "Files", "FormLogin", "ForwardAuth", "ForwardProxy", "Forwarded",
     "Front", "Guard", "Gzip", "HTTPError", "HandlerResource", "Headers", "Health", "HostDirectory",
-    "Limits", "LogTo", "MemoryStore", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
+    "Limits", "LogTo", "MemoryStore", "Metrics", "PageScript", "ParentRedirect", "Permit", "RateLimit", "Redirect",
     "RedisStore", "Registry", "Request", "RequestIds", "Resource", "ResourceScript", "Response",
     "ReverseProxy", "RewriteRule", "Rewriter", "RootPath", "SCGIResource", "SQLiteStore",
     "ScriptDirectory", "SendfileFrom", "Service", "Sessions", "Site", "SlowDown", "ThreadPool",

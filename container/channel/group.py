@@ -6,11 +6,12 @@ here and renewed by the sweep. No timer is made per request or per connection.
 
 import asyncio
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol
 
 from container.channel.room import Room
-from container.message.exchange import Host
+from container.message.exchange import Exchange, Host
 from container.message.fields import DATE, SERVER
 from container.protocol.h1 import Tokeniser
 from container.protocol.h1_response import PLAIN_LINES
@@ -61,7 +62,7 @@ class ChannelGroup:
         self.channels: set[Channel] = set()
         self.tokeniser = Tokeniser()
         # Bound once: every request needs these.
-        self.dispatch = host.dispatch
+        self.dispatch: Callable[[Exchange], None] = host.dispatch
         self.keep_alive = host.timeouts.keep_alive
         self.draining = False
         self.stopped = False

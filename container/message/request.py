@@ -44,14 +44,15 @@ class Request:
     """
 
     __slots__ = (
-        "_lazy", "attached_session", "base", "body", "connection", "consumed", "exchange", "http_version", "is_masked",
-        "memo", "method", "notes", "own_log", "raw_headers", "raw_path", "raw_query", "raw_target", "site", "user",
-        "variables",
+        "_lazy", "attached_session", "base", "began", "body", "connection", "consumed", "exchange", "http_version",
+        "is_masked", "memo", "method", "notes", "own_log", "raw_headers", "raw_path", "raw_query", "raw_target", "site",
+        "user", "variables",
     )  # fmt: skip
 
     exchange: "Exchange"
     connection: Connection
     site: object
+    began: float  # when it was dispatched, by perf_counter(), where requests are counted
     own_log: object  # said on the way down the tree, where a place has a log of its own
 
     def __init__(

@@ -51,6 +51,8 @@ class ThreadPool:
         self.threads = threads
         self.queue_limit = queue_limit
         self.name = name
+        # How many jobs found the queue full.
+        self.refused = 0
         self._jobs: deque[Job | None] = deque()
         # One closed gate per sleeping thread, the last to sleep at the end.
         self._idle: list[threading.Lock] = []
@@ -64,6 +66,16 @@ class ThreadPool:
         self._users = 0
 
     # On the loop.
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a thread."""
+        return len(self._jobs) + len(self._ready)
+
+    @property
+    def busy(self) -> int:
+        """How many threads have a job, those that were replaced too."""
+        return len(self._alive) - len(self._idle)
 
     def start(self) -> None:
         """Make the threads, unless another user of the pool has."""
@@ -95,6 +107,7 @@ class ThreadPool:
         """Run `job` soon; False when the queue is full."""
         ready = self._ready
         if len(self._jobs) + len(ready) >= self.queue_limit:
+            self.refused += 1
             return False
         if not ready:
             assert self.loop is not None, "the pool was not started"

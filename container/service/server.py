@@ -33,6 +33,7 @@ from container.channel.listener import ArrivalListener
 from container.channel.peers import PeerCheckedChannel
 from container.channel.room import Room
 from container.service.activation import provide_passed_sockets
+from container.service.metrics import Figures, Metering, pages_of
 from container.tree.accesslog import Flushable
 from container.tree.resource import Resource
 from container.tree.site import Site
@@ -61,7 +62,7 @@ class Server:
     A site may be bound more than once: it is started once, and its connections share a clock and a sweep.
     `addresses` are for people, `urls` for programs; after `listen` both know the real port of `tcp:0`.
     While there are `connections_max`, further ones wait in the kernel. `balance`: other processes accept at the
-    same sockets, and shall have their share of the connections.
+    same sockets, and shall have their share of the connections. `figures`: where they count for `Metrics`.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Server:
         server_name: str = "container",
         connections_max: int | None = None,
         balance: Balance | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self._bindings = [(site, tuple(endpoints)) for site, endpoints in bindings]
         self.sites: tuple[Site, ...] = tuple(dict.fromkeys(site for site, _ in self._bindings))
@@ -78,6 +80,7 @@ class Server:
         self._server_name = server_name
         counts = connections_max is not None or balance is not None
         self._room = Room(connections_max, balance) if counts else None
+        self._figures = figures
         self._groups: dict[Site, ChannelGroup] = {}
         self._sockets: list[tuple[Site, Endpoint, socket.socket]] = []
         self._owns_sockets = True
@@ -162,6 +165,10 @@ class Server:
                 )
                 group.start()
                 undo.callback(group.stop)
+            if pages_of(self.sites):
+                metering = Metering(self._groups, self._figures or Figures.alone())
+                metering.start(loop)
+                undo.callback(metering.stop)
             self._schedule_flush(loop)
             undo.callback(self._flush_for_good)
             for site, endpoint, sock in self._sockets:

@@ -19,7 +19,8 @@ import sys
 import time
 import traceback
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from weakref import WeakSet
 
 from gunicorn.workers.base import Worker
 
@@ -35,9 +36,11 @@ from container.service.loop import (
     prepare_process,
     rights_of,
 )
+from container.service.metrics import Figures, memory_of_process, shared_words
 from container.service.privileges import Privileges
 from container.service.server import Server, as_endpoints, as_site
 from container.service.signals import StopSignals
+from container.tree.accesslog import BeforeLog
 
 if TYPE_CHECKING:
     import socket
@@ -55,6 +58,9 @@ BEAT_S: Final = 1.0
 REPLACED_IDLE_GRACE_S: Final = 5.0
 # What threads and exit functions of the application get once all is stopped.
 EXIT_S: Final = 5.0
+
+# Places of workers in metrics; during a reload there are twice as many workers. Further ones would share the last.
+PLACES: Final = 2048
 
 # What a worker says of itself: the size of its heartbeat file.
 BOOTING: Final = 0
@@ -80,6 +86,10 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     max_rss: int | None = None
     connections_max: int | None = None
     _figures: memoryview | None = None
+    # Of metrics: the memory, and all whose places may be taken.
+    _counts: memoryview[float] | None = None
+    _members: ClassVar[WeakSet[ServingWorker]] = WeakSet()
+    _place = -1
     privileges: Privileges | None = None
     # The arbiter starts a successor first, when a worker says that it wants to retire.
     is_succeeded = False
@@ -102,6 +112,25 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             super().__init__(*arguments)
         if ServingWorker._figures is None:  # in the arbiter, before the first fork
             ServingWorker._figures = shared_figures()
+        if ServingWorker._counts is None:
+            ServingWorker._counts = shared_words(PLACES)
+        self._place = self._take_place()
+        self.counted = Figures(ServingWorker._counts, self._place)
+        self.counted.begin()
+
+    def _take_place(self) -> int:
+        """In the arbiter: the first that no living worker has. Arbiters close the heartbeat of those that have ended,
+        and forget those that could not be started."""
+        taken = {each._place for each in ServingWorker._members if not each._has_ended()}
+        ServingWorker._members.add(self)
+        return next((place for place in range(PLACES) if place not in taken), PLACES - 1)
+
+    def _has_ended(self) -> bool:
+        try:
+            self.tmp.fileno()
+        except ValueError:  # closed
+            return True
+        return False
 
     def init_signals(self) -> None:
         super().init_signals()
@@ -177,6 +206,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             server_name=self.server_name,
             connections_max=self.connections_max,
             balance=self._balance(),
+            figures=self.counted,
         )
         self._prepare_sites()
         self.server.adopt(self.shared_sockets())
@@ -303,13 +333,12 @@ class WorkerSignals(StopSignals):
         reopen_logs()
 
 
-class _Counter:
+class _Counter(BeforeLog):
     """Counts what was answered, in front of the access log, until there was enough."""
 
     def __init__(self, worker: ServingWorker, inner: Any) -> None:
+        super().__init__(inner)
         self._worker = worker
-        self._inner = inner
-        self.needs_notes: bool = getattr(inner, "needs_notes", False)
         self._left = worker.max_requests
 
     def __call__(self, exchange: Exchange) -> None:
@@ -318,16 +347,3 @@ class _Counter:
         self._left -= 1
         if self._left == 0:
             self._worker.retire()
-
-    def flush(self) -> None:
-        if hasattr(self._inner, "flush"):
-            self._inner.flush()
-
-
-def memory_of_process() -> int:
-    """Bytes of memory this process has in use; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.certificates import Authority
+from tests.service.test_metrics import samples
 from tests.system.conftest import PATIENCE_S, Running, environment
 from tests.system.pooled import Pool
 from tests.system.test_workers import reload_under_load, until
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 APPS = """\
 import os, pathlib, time
-from container import Application, Resource, Response, Site
+from container import Application, Metrics, Resource, Response, Site
 VERSION = pathlib.Path(__file__).with_name("version").read_text()
 def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Kind", "wsgi")])
@@ -52,6 +53,9 @@ def make():
     return resource
 def broken(environ, start_response):
     raise LookupError("of the application")
+metered = Resource()
+metered.mount("hello", Hello())
+metered.mount("metrics", Metrics())
 """
 _ADDRESS = re.compile(r"https?://127\.0\.0\.1:([1-9][0-9]*)")
 
@@ -120,6 +124,20 @@ def test_a_reload_loses_no_request(gunicorn: Any, tmp_path: Path) -> None:
     running = gunicorn("-w", 2, "apps:wsgi")
     running.fetch()
     assert reload_under_load(running, tmp_path, 2).failures == []
+
+
+def test_metrics_tell_of_all_workers_whatever_becomes_of_them(gunicorn: Any) -> None:
+    running = gunicorn("-w", 2, "--max-requests", 60, "apps:metered")
+
+    def told() -> dict[str, float]:
+        return samples(running.fetch("/metrics").body.decode())
+
+    with Pool(running.port, path="/hello") as pool:
+        pool.wait_for_more(400)
+    until(lambda: told()["container_requests_total 2xx"] >= pool.answers.total(), "all of them")
+    assert told()["container_worker_starts_total"] >= 4
+    until(lambda: told()["container_workers"] == 2, "two of them")
+    assert "container_worker_memory_bytes 9" not in told()  # places are taken again
 
 
 def test_recycling_loses_no_request(gunicorn: Any) -> None:

@@ -1,5 +1,6 @@
 """The access log: one line an exchange, in a format with a name or of one's own."""
 
+from container.tree.accesslog.before import BeforeLog
 from container.tree.accesslog.custom import CustomFormatter, FormatProblem
 from container.tree.accesslog.entry import Entry, Formatter
 from container.tree.accesslog.formats import (
@@ -14,7 +15,7 @@ from container.tree.accesslog.log import AccessLog, Flushable, Writable
 from container.tree.accesslog.named import FORMATS, make_formatter
 
 __all__ = [
-    "FORMATS", "AccessLog", "CombinedFormatter", "CommonFormatter", "CustomFormatter", "Entry", "Flushable",
-    "FormatProblem", "Formatter", "JSONFormatter", "VirtualHostFormatter", "Writable", "make_formatter", "quoted",
-    "request_line",
+    "FORMATS", "AccessLog", "BeforeLog", "CombinedFormatter", "CommonFormatter", "CustomFormatter", "Entry",
+    "Flushable", "FormatProblem", "Formatter", "JSONFormatter", "VirtualHostFormatter", "Writable", "make_formatter",
+    "quoted", "request_line",
 ]  # fmt: skip
