@@ -58,7 +58,7 @@ class _Command(click.Command):
 
 def read_line(arguments: Sequence[str]) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
     """The name of the command, "run" without one; the texts of options by field; what is the command's own."""
-    name, rest = "run", list(arguments)
+    name, rest = "run", _with_values(arguments)
     if rest and rest[0] in COMMANDS:
         name = rest.pop(0)
     called = "container" if name == "run" else f"container {name}"
@@ -72,7 +72,7 @@ def read_further(variables: Mapping[str, str]) -> dict[str, list[str]]:
     with blaming(f"{ARGUMENTS}: "):
         try:
             words = shlex.split(variables.get(ARGUMENTS, ""))
-            with command("run").make_context("container", words) as context:
+            with command("run").make_context("container", _with_values(words)) as context:
                 return texts_of(context)
         except click.UsageError as error:
             raise ConfigProblem(usage_line(error)) from error
@@ -80,6 +80,23 @@ def read_further(variables: Mapping[str, str]) -> dict[str, list[str]]:
             if isinstance(error, ConfigProblem):
                 raise
             raise ConfigProblem(f"expected arguments as for a shell: {str(error).lower()}") from error
+
+
+def _with_values(arguments: Sequence[str]) -> list[str]:
+    """With the values that were left out; what follows such an option may be APP."""
+    bare = {spelling: each for each in OPTIONS.values() if each.bare for spelling in each.spellings}
+    given = list(arguments)
+    for place, each in enumerate(arguments):
+        if each in bare and not _is_value(bare[each], arguments[place + 1 : place + 2]):
+            given[place] = f"{each}={bare[each].bare}"
+    return given
+
+
+def _is_value(option: Option, following: Sequence[str]) -> bool:
+    try:
+        return any(each[:1] != "-" and option.type.parse(each, option.long) is not ... for each in following)
+    except ConfigProblem:
+        return False
 
 
 def texts_of(context: click.Context) -> dict[str, list[str]]:

@@ -78,6 +78,8 @@ def run_processes(
     groups = None
     if not asks:
         groups = [list(endpoints) or [layer(each) for each in as_endpoints(())]]
+        if options["metrics"] is not None:
+            groups.append([options["metrics"]])
     code = run_workers(load, settings, groups)
     if verdict is not None:
         verdict.tell(code)

@@ -22,6 +22,7 @@ from container.channel.endpoints import (
     with_tls,
 )
 from container.config.build import build
+from container.config.metrics import bind_metrics
 from container.config.options.addresses import DEFAULT_CERTIFICATE, DEFAULT_HOST, DEFAULT_PORT, PLATFORM_PORT
 from container.config.problems import ConfigProblem
 from container.config.scripts import Scripts
@@ -64,6 +65,9 @@ def assemble(gathered: Gathered, stack: ExitStack) -> Application:
             )
         whole.bindings += each.bindings
     _check_proxied(gathered.configuration, whole)
+    metrics = gathered.configuration.values["metrics"]
+    if metrics is not None:
+        whole.bindings.append(bind_metrics(metrics))
     return whole
 
 

@@ -14,6 +14,7 @@ from container.config.encoders import spell_encoders
 from container.config.file import APP, OBJECT
 from container.config.gateways import NOBODY
 from container.config.kinds.registry import TWINS, unique_kinds
+from container.config.metrics import told_address
 from container.config.mounts import spell_path
 from container.config.names import name_of
 from container.config.options import OPTIONS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from container.config.kinds.kind import Kind
     from container.config.layers import Configuration
     from container.config.options import Option
-    from container.service.application import Application
+    from container.service.application import Application, Binding
 
 Table = dict[str, Any]
 # Ways to say that there is none.
@@ -66,7 +67,8 @@ _OF_SITES: Final = ("sessions", "htpasswd", "forward-auth")
 def config_of(application: Application, gathered: Gathered) -> str:
     """The text of a container.toml that says the same; with a remark on what cannot be said in one."""
     remarks = [f"# a service that only Python has: {each!r}" for each in application.services]
-    sites = {id(binding.site): binding for binding in application.bindings}
+    own_address, bindings = _metrics_apart(application)
+    sites = {id(binding.site): binding for binding in bindings}
     parts = [configuration for configuration, _ in gathered.parts]
     if len(parts) != len(sites):  # one of them has made several
         parts = [gathered.configuration] * len(sites)
@@ -88,7 +90,21 @@ def config_of(application: Application, gathered: Gathered) -> str:
         for name, number in (("user", application.uid), ("group", application.gid))
         if number is not None
     }
-    return "\n".join([*remarks, dump(rights | options | own)])
+    return "\n".join([*remarks, dump(rights | options | own_address | own)])
+
+
+def _metrics_apart(application: Application) -> tuple[Table, list[Binding]]:
+    """What an option says of metrics that have an address of their own, and all other bindings."""
+    said: Table = {}
+    others = []
+    for binding in application.bindings:
+        assert isinstance(binding.site, Site), "bind_sites has made it one"
+        address = told_address(binding, describe_site(binding.site, binding.endpoints))
+        if address is None or said or len(application.bindings) == 1:
+            others.append(binding)
+        else:
+            said["metrics"] = address
+    return said, others
 
 
 def describe_options(configuration: Configuration, options: Iterable[Option]) -> Table:

@@ -146,6 +146,10 @@ MISTAKES = [
      "expected an ASGI application, called with (scope, receive, send), got 'hello:create_app' with () "
      '(is it a factory? add "()" to call it)'),
     (2, ["--ws-ping-timeout=0", "hello:asgi"], "expected ping_timeout above 0, got 0.0"),
+    (2, ["--metrics=here", "hello:application"],
+     "expected \"tcp:PORT\", got 'here' (known: fd, haproxy, ssl, systemd, tcp, tcp6, tls, unix)"),
+    (2, ["--metrics-port=9100", "hello:application"],
+     "expected a known option, got --metrics-port: use --metrics ADDRESS:PORT"),
     (2, ["--lifespan=yes", "hello:asgi"], "expected auto, on, off for --lifespan, got 'yes'"),
     (4, ["-y", "nowhere.tac"], "cannot read nowhere.tac: no such file or directory"),
     (4, ["-y", "public"], "cannot read public: is a directory"),
@@ -219,6 +223,25 @@ def test_addresses_that_were_given() -> None:
         UnixEndpoint("x"), TCPEndpoint("127.0.0.1", 4), UnixEndpoint("y"), FDEndpoint(5),
         TCPEndpoint("127.0.0.1", 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["hello:application"], None),
+        (["--metrics", "hello:application"], TCPEndpoint("127.0.0.1", 9090)),
+        (["hello:application", "--metrics"], TCPEndpoint("127.0.0.1", 9090)),
+        (["--metrics", "--port=80", "hello:application"], TCPEndpoint("127.0.0.1", 9090)),
+        (["--metrics", "9100", "hello:application"], TCPEndpoint("127.0.0.1", 9100)),
+        (["--metrics=0.0.0.0:9100", "hello:application"], TCPEndpoint("0.0.0.0", 9100)),
+        (["--metrics", "unix:/run/m.sock", "hello:application"], UnixEndpoint("/run/m.sock")),
+        (["--metrics=no", "hello:application"], None),
+    ],
+)
+def test_the_address_of_metrics_may_be_left_out(arguments: list[str], expected: object) -> None:
+    """What follows is APP unless it is an address; a port alone is not for everybody."""
+    values = parsed(*arguments).values
+    assert (values["metrics"], values["app"]) == (expected, "hello:application")
 
 
 def test_only_what_was_given_becomes_a_setting() -> None:

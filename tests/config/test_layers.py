@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "proxy_allow_from": ("10.0.0.1,::1", ["10.0.0.1", "::1"]),
     "healthz": ("/up", "/up"),
     "readyz": ("/up", "/up"),
+    "metrics": ("[::1]:9091", "[::1]:9091"),
     "headers": ("X: y", {"X": "y"}),
     "compress": ("gzip", ["gzip"]),
     "access_log_format": ("json", "json"),

@@ -325,7 +325,7 @@ application.serve(Site(
             "fd:3",
             "-b", "tls:certs:8443:min=1.3", "--workers=3", "--user=nobody", "--graceful-timeout=5s",
             "--no-server-header",
-            "--env", "COLOUR=blue",
+            "--env", "COLOUR=blue", "--metrics", "9091",
         ],
         r"""
 listen = [
@@ -337,6 +337,7 @@ workers = 3
 user = "nobody"
 graceful-timeout = 5
 server-header = false
+metrics = "127.0.0.1:9091"
 [env]
 COLOUR = "blue"
 """,
@@ -347,6 +348,7 @@ application.serve(
     page.page, r"unix:/run/a\=b.sock:mode=600", "tls:443:cert=c.pem:key=k.pem", "tcp:80:interface=127.0.0.1:backlog=9",
     "haproxy:tcp6:81", "systemd:web", "fd:3", "tls:certs:8443:min=1.3",
 )
+application.serve(Metrics(), "127.0.0.1:9091")
 """,
     ),
     "what is older": Tree(

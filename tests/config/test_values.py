@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from container.config.compound import HeaderField
+from container.config.metrics import MetricsAddress
 from container.config.problems import ConfigProblem
 from container.config.values import Count, Duration, Size, processors, spell_size
 
@@ -66,3 +67,12 @@ def test_as_many_as_there_are_processors() -> None:
     assert Count(1, 1000).parse("3", "--x") == 3
     with pytest.raises(ConfigProblem, match="expected a number from 1 to 1000 for --x, got 'car'"):
         Count(1, 1000).parse("car", "--x")
+
+
+def test_metrics_are_on_off_or_somewhere() -> None:
+    usual = MetricsAddress().parse("yes", "--x")
+    assert MetricsAddress().load(True, "x") == usual == MetricsAddress().parse("127.0.0.1:9090", "--x")
+    assert MetricsAddress().load(False, "x") is MetricsAddress().parse("off", "--x") is None
+    assert MetricsAddress().spell(MetricsAddress().load("9100", "x")) == "127.0.0.1:9100"
+    with pytest.raises(ConfigProblem, match="expected true, false or an address for x, got 9100"):
+        MetricsAddress().load(9100, "x")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.certificates import Authority
-from tests.service.test_metrics import samples
 from tests.system.conftest import PATIENCE_S, Running, environment
 from tests.system.pooled import Pool
 from tests.system.test_workers import reload_under_load, until
@@ -124,20 +123,6 @@ def test_a_reload_loses_no_request(gunicorn: Any, tmp_path: Path) -> None:
     running = gunicorn("-w", 2, "apps:wsgi")
     running.fetch()
     assert reload_under_load(running, tmp_path, 2).failures == []
-
-
-def test_metrics_tell_of_all_workers_whatever_becomes_of_them(gunicorn: Any) -> None:
-    running = gunicorn("-w", 2, "--max-requests", 60, "apps:metered")
-
-    def told() -> dict[str, float]:
-        return samples(running.fetch("/metrics").body.decode())
-
-    with Pool(running.port, path="/hello") as pool:
-        pool.wait_for_more(400)
-    until(lambda: told()["container_requests_total 2xx"] >= pool.answers.total(), "all of them")
-    assert told()["container_worker_starts_total"] >= 4
-    until(lambda: told()["container_workers"] == 2, "two of them")
-    assert "container_worker_memory_bytes 9" not in told()  # places are taken again
 
 
 def test_recycling_loses_no_request(gunicorn: Any) -> None:

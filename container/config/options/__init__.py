@@ -30,7 +30,7 @@ OF_SITES: Final = frozenset(
     each.field
     for section in (CONTENT, FILES, SCRIPTS, ADDRESSES, TLS, APPLICATIONS, REQUESTS, ANSWERS)
     for each in section.options
-    if each.name not in ("env", "app-dir", "server-header")
+    if each.name not in ("env", "app-dir", "metrics", "server-header")
 )
 
 __all__ = ["OF_SITES", "OPTIONS", "SECTIONS", "Option", "Section"]

@@ -1,4 +1,4 @@
-"""What is around all answers: fields, codings, sessions, passwords, health."""
+"""What is around all answers: fields, codings, sessions, passwords, health; and what is told of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from container.config.compound import HeaderField, Spelt
 from container.config.encoders import parse_encoders, spell_encoders
+from container.config.metrics import DEFAULT_METRICS, MetricsAddress
 from container.config.options.option import Section, option, switch
 from container.config.values import Text
 from container.tree.health import DEFAULT_HEALTH_PATH, DEFAULT_READY_PATH
@@ -51,6 +52,11 @@ ANSWERS: Final = Section(
         switch("--health", help=f"Answer {DEFAULT_HEALTH_PATH} and {DEFAULT_READY_PATH}."),
         option("--healthz", type=_PATH, help="Answer 200 here while the process lives."),
         option("--readyz", type=_PATH, help="Answer 200 here until the process begins to stop, then 503."),
+        option(
+            "--metrics", type=MetricsAddress(), bare="yes",
+            help=f"Tell Prometheus of requests and processes, at {DEFAULT_METRICS} unless an address is given. A port "
+            "alone means the loopback.",
+        ),
         switch("--server-header", default=True, help="Send a Server field."),
     ),
 )  # fmt: skip

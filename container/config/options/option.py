@@ -26,7 +26,8 @@ class Option:
     `variables`: names in the environment besides `CONTAINER_…`, in the order they count. `key`: its name in
     TOML, that of the long spelling unless said otherwise. `only_here`: it is for the command line alone, such as the
     name of the file itself. `table`: what says it in a file, where that is no key at the top. `hidden`: taken for
-    those who know it from elsewhere, not told of in `--help`.
+    those who know it from elsewhere, not told of in `--help`. `bare`: the text it stands for where its value is left
+    out, on the command line.
     """
 
     spellings: tuple[str, ...]
@@ -40,6 +41,7 @@ class Option:
     only_here: bool = False
     table: str = ""
     hidden: bool = False
+    bare: str = ""
 
     @property
     def long(self) -> str:

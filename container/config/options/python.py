@@ -76,6 +76,7 @@ PYTHON: Final = {
     "access-log": "Site(access_log=)",
     "access-log-file": "Site(access_log=)",
     "access-log-format": "Site(access_log=)",
+    "metrics": 'application.serve(Metrics(), "ADDRESS")',
     "user": "Application(uid=)",
     "group": "Application(gid=)",
 }
