@@ -79,6 +79,7 @@ GRANIAN = {
     "--http2-max-headers-size": REFUSED, "--http2-max-send-buffer-size": REFUSED,
     "--static-path-route": "--static-path-route", "--static-path-mount": "--static-path-mount",
     "--static-path-expires": "--static-path-expires", "--static-path-dir-to-file": "--static-path-dir-to-file",
+    "--metrics": "--metrics", "--metrics-address": REFUSED, "--metrics-port": REFUSED,
     "--pid-file": "--pidfile", "--process-name": "--proc-name", "--working-dir": "--chdir",
     "--env-files": "--env-file",
 }  # fmt: skip
@@ -118,7 +119,7 @@ OURS = {
     "--limit-concurrency": "--limit-concurrency", "--limit-queue": "--queue-limit", "--backlog": "--backlog",
     "--limit-request-body": "--limit-request-body", "--http-protocols": REFUSED, "--path": "--path",
     "--static": "--static", "--static-path-route": "--static-path-route", "--static-path-mount": "--static-path-mount",
-    "--rundir": "--rundir", "--chroot": "--chroot", "--uid": "--user", "--gid": "--group",
+    "--metrics": "--metrics", "--rundir": "--rundir", "--chroot": "--chroot", "--uid": "--user", "--gid": "--group",
     "--env-file": "--env-file", "-e": "--env", "-c": "--config", "--check-config": "--check-config",
     "--print-config": "--print-config", "--app-dir": "--app-dir", "--use-colors": REFUSED,
 }  # fmt: skip
