@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from a2wsgi.asgi import AsyncEvent
 
 from container import Limits, Resource, Response, Site
 from container.message.errors import ClientDisconnected
@@ -195,6 +196,27 @@ def test_an_answer_that_breaks_is_an_error_for_the_host(
     pieces.close()
     assert answer.status == "200 OK"
     assert "on purpose" in caplog.text
+
+
+def test_an_answer_that_broke_long_ago_is_an_error_for_the_host_too(
+    hosted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = AsyncEvent.set
+
+    def take_late(self: Any, message: object) -> None:
+        taken(self, message)
+        for _ in range(20):  # turns of the loop, which goes on meanwhile
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result()
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise ValueError("on purpose")
+
+    monkeypatch.setattr(AsyncEvent, "set", take_late)
+    pieces = hosted(Leaf(lambda request: Response(broken())))(environ_of(), Answer())
+    with pytest.raises(Exception, match="given up"):
+        list(pieces)
+    pieces.close()
 
 
 def test_the_tree_starts_with_the_first_request_and_stops_at_the_end() -> None:

@@ -18,6 +18,7 @@ from container.message.errors import ClientDisconnected, ProtocolError
 from container.message.response import Response
 from container.message.status import reason
 from container.service.hosted.asgi import WSGI_HOST, HostedSite
+from container.service.hosted.exchange import AnswerBroken
 from container.service.hosted.incoming import Receive
 from container.service.hosted.outbox import Send
 from container.service.server import SITE_STOP_S, as_site
@@ -215,6 +216,9 @@ class _Answer:
         while True:
             try:
                 piece = next(self._pieces)
+            except StopIteration:
+                self._check()
+                raise
             except ClientDisconnected:
                 self.close()
                 if self._started:
@@ -224,6 +228,14 @@ class _Answer:
                 raise StopIteration from None
             if piece:
                 return piece
+
+    def _check(self) -> None:
+        """The pieces end, for a2wsgi also when the tree has just given an answer up: raise AnswerBroken then."""
+        task = self._call.task
+        if task is not None and task.done() and not task.cancelled():
+            error = task.exception()
+            if isinstance(error, AnswerBroken):
+                raise error
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> object:
         self._started = True
