@@ -87,16 +87,19 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
     bare = {spelling: each for each in OPTIONS.values() if each.bare for spelling in each.spellings}
     given = list(arguments)
     for place, each in enumerate(arguments):
-        if each in bare and not _is_value(bare[each], arguments[place + 1 : place + 2]):
+        if each in bare and not any(_is_value(bare[each], word) for word in arguments[place + 1 : place + 2]):
             given[place] = f"{each}={bare[each].bare}"
     return given
 
 
-def _is_value(option: Option, following: Sequence[str]) -> bool:
+def _is_value(option: Option, word: str) -> bool:
+    if word.startswith("-"):
+        return False
     try:
-        return any(each[:1] != "-" and option.type.parse(each, option.long) is not ... for each in following)
+        option.type.parse(word, option.long)
     except ConfigProblem:
         return False
+    return True
 
 
 def texts_of(context: click.Context) -> dict[str, list[str]]:
