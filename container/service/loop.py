@@ -32,6 +32,7 @@ from container.service.server import GRACEFUL_TIMEOUT_S, Server, as_endpoints, a
 from container.service.signals import StopSignals
 from container.service.temporary import find_temporary_place
 from container.tree.health import Health
+from container.tree.site import resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -213,10 +214,9 @@ class Life:
     async def _stop(self) -> None:
         signals = self._signals
         if self._drain_delay and not signals.is_replaced:
-            for site in self._server.sites:
-                for resource in site.all_resources():
-                    if isinstance(resource, Health):
-                        resource.is_ready = False
+            for resource in resources_of(self._server.sites):
+                if isinstance(resource, Health):
+                    resource.is_ready = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._drain_delay):
                     await signals.forced.wait()

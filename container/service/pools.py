@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Protocol
+
+from container.tree.site import resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +29,8 @@ class Pool(Protocol):
 def pools_of(sites: Iterable[Site]) -> list[Pool]:
     """All distinct pools in these trees: of resources that have a `pool` with `threads`."""
     pools: dict[Pool, None] = {}
-    for resource in chain.from_iterable(site.all_resources() for site in sites):
-        if not getattr(resource, "inline", False) and hasattr(
-            pool := getattr(resource, "pool", None), "threads"
-        ):
+    for resource in resources_of(sites):
+        pool = getattr(resource, "pool", None)
+        if hasattr(pool, "threads") and not getattr(resource, "inline", False):
             pools[pool] = None  # type: ignore[index]  # it has threads
     return list(pools)

@@ -18,7 +18,6 @@ import signal
 import sys
 import time
 import traceback
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from weakref import WeakSet
 
@@ -41,6 +40,7 @@ from container.service.privileges import Privileges
 from container.service.server import Server, as_endpoints, as_site
 from container.service.signals import StopSignals
 from container.tree.accesslog import BeforeLog
+from container.tree.site import resources_of
 
 if TYPE_CHECKING:
     import socket
@@ -218,7 +218,7 @@ class ServingWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _prepare_sites(self) -> None:
         several = self.workers() > 1
-        for resource in chain.from_iterable(site.all_resources() for site in self.server.sites):
+        for resource in resources_of(self.server.sites):
             if several and (many_processes := getattr(resource, "many_processes", None)) is not None:
                 many_processes()
             warning = getattr(resource, "worker_warning", None)

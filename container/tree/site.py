@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterat
 from contextvars import copy_context
 from importlib import import_module
 from inspect import isawaitable
+from itertools import chain
 from typing import Protocol
 
 from container.message.body import SpoolQuota
@@ -367,6 +368,11 @@ def as_response(answer: object) -> Response:
     if isinstance(answer, (AsyncIterable, Iterable)) and not isinstance(answer, (Mapping, list, tuple, set)):
         return Response(answer)
     raise TypeError(f"expected a Response, text, bytes or an iterator of bytes, got {type(answer).__name__}")
+
+
+def resources_of(sites: Iterable[Site]) -> Iterator[Resource]:
+    """Those of all their trees, and of sites in these."""
+    return chain.from_iterable(site.all_resources() for site in sites)
 
 
 class _SlashRedirect(Resource):

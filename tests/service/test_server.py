@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -31,10 +32,11 @@ from container.service.server import Server, as_endpoints, as_site, serve, servi
 from container.service.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
 
     Run = Callable[[Coroutine[object, object, None]], None]
+    Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 LOCAL = "127.0.0.1:0"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -376,6 +378,24 @@ def test_processes_share_the_connections_of_a_socket(run: Run) -> None:
     run(main())
 
 
+@asynccontextmanager
+async def beside_another(number: int) -> AsyncIterator[tuple[Server, list[Streams]]]:
+    """A server for which so many clients wait, beside a process that says that it is there and accepts nothing."""
+    endpoints = as_endpoints([LOCAL])
+    (sock,) = endpoints[0].listen()
+    figures = shared_figures()
+    Balance(figures, 1).tell(0)
+    server = Server([(Site(Hello()), endpoints)], balance=Balance(figures, 0))
+    clients = [await asyncio.open_connection("127.0.0.1", sock.getsockname()[1]) for _ in range(number)]
+    server.adopt([(0, 0, sock)])
+    await server.start()
+    yield server, clients
+    for _, writer in clients:
+        writer.close()
+    await server.stop()
+    sock.close()
+
+
 def test_who_lets_others_go_first_is_not_woken_by_its_own_connections(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,24 +403,13 @@ def test_who_lets_others_go_first_is_not_woken_by_its_own_connections(
     monkeypatch.setattr(room, "PATIENCE_S", PATIENCE_S)
 
     async def main() -> None:
-        endpoints = as_endpoints([LOCAL])
-        (sock,) = endpoints[0].listen()
-        figures = shared_figures()
-        Balance(figures, 1).tell(0)  # it says that it is there, and accepts nothing
-        server = Server([(Site(Hello()), endpoints)], balance=Balance(figures, 0))
-        clients = [await asyncio.open_connection("127.0.0.1", sock.getsockname()[1]) for _ in range(9)]
-        server.adopt([(0, 0, sock)])
-        await server.start()
-        for reader, writer in clients[:2]:  # so many make it be ahead
-            writer.write(GET)
-            assert b" 200 " in await reader.readline()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert 2 <= server.connections < 9
-        for _, writer in clients:
-            writer.close()
-        await server.stop()
-        sock.close()
+        async with beside_another(9) as (server, clients):
+            for reader, writer in clients[:2]:  # so many make it be ahead
+                writer.write(GET)
+                assert b" 200 " in await reader.readline()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert 2 <= server.connections < 9
 
     run(main())
 
@@ -412,20 +421,11 @@ def test_who_lets_others_go_first_goes_on_when_it_has_no_more_than_they(
     monkeypatch.setattr(room, "PATIENCE_S", PATIENCE_S)
 
     async def main() -> None:
-        endpoints = as_endpoints([LOCAL])
-        (sock,) = endpoints[0].listen()
-        figures = shared_figures()
-        Balance(figures, 1).tell(0)  # it says that it is there, and accepts nothing
-        server = Server([(Site(Hello()), endpoints)], balance=Balance(figures, 0))
-        clients = [await asyncio.open_connection("127.0.0.1", sock.getsockname()[1]) for _ in range(9)]
-        server.adopt([(0, 0, sock)])
-        await server.start()
-        for reader, writer in clients:
-            writer.write(GET)
-            assert b" 200 " in await reader.readline()
-            writer.close()
-        await server.stop()
-        sock.close()
+        async with beside_another(9) as (_, clients):
+            for reader, writer in clients:
+                writer.write(GET)
+                assert b" 200 " in await reader.readline()
+                writer.close()
 
     run(main())
 

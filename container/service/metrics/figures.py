@@ -8,12 +8,12 @@ when they are written `metering.py`'s, who has a place the worker's.
 from __future__ import annotations
 
 import mmap
-import os
 import time
 from bisect import bisect_left
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Self
 
+from container.service.pidfile import is_alive
 from container.tree.accesslog import BeforeLog
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Figures:
             words: list[float] = [*self._slice(place)]
             if not words[STARTS]:
                 break
-            if not (words[PID] and is_alive(int(words[PID]))):
+            if not is_alive(int(words[PID])):
                 words[GAUGES.start : GAUGES.stop] = [0.0] * len(GAUGES)
             found.append(words)
         return found
@@ -118,16 +118,3 @@ class Counted(BeforeLog):
             return
         words[BUCKETS + bisect_left(LIMITS, seconds)] += 1
         words[SECONDS] += seconds
-
-
-def is_alive(pid: int) -> bool:
-    """Does this process, or one beside it, still run?"""
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's by now
-        pass
-    return True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from array import array
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from container.service.metrics import figures as of
 from container.service.metrics.figures import Counted, timed
 from container.service.metrics.page import Metrics, is_page
 from container.service.pools import pools_of
+from container.tree.site import resources_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,8 +25,7 @@ SAMPLE_S: Final = 1.0
 
 def pages_of(sites: Iterable[Site]) -> list[Metrics]:
     """What tells of them, and has them counted."""
-    resources = chain.from_iterable(site.all_resources() for site in sites)
-    return [each for each in resources if isinstance(each, Metrics)]
+    return [each for each in resources_of(sites) if isinstance(each, Metrics)]
 
 
 class Metering:
