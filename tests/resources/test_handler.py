@@ -328,7 +328,8 @@ def test_content_may_be_read_after_the_answer(tmp_path: Path) -> None:
         client.wait_until(lambda: read)
 
 
-def test_more_requests_than_may_wait_are_503() -> None:
+def busy(**options: Any) -> tuple[Resource, threading.Event, threading.Event]:
+    """A handler at /old/ whose one thread tells when it is inside, and waits for the gate."""
     gate, inside = threading.Event(), threading.Event()
 
     def wait(handler: Any) -> None:
@@ -337,7 +338,12 @@ def test_more_requests_than_may_wait_are_503() -> None:
         say(handler, b"done")
 
     root = Resource()
-    root.mount("old", HandlerResource(get(wait), threads=1, queue_limit=1))
+    root.mount("old", HandlerResource(get(wait), threads=1, **options))
+    return root, gate, inside
+
+
+def test_more_requests_than_may_wait_are_503() -> None:
+    root, gate, inside = busy(queue_limit=1)
     with Client(root) as client:
         first, second = client.connect(), client.connect()
         first.send(request("/old/x"))
@@ -460,15 +466,7 @@ def test_no_socket_stays_open() -> None:
 
 
 def test_who_waits_for_a_thread_holds_no_socket() -> None:
-    gate, inside = threading.Event(), threading.Event()
-
-    def wait(handler: Any) -> None:
-        inside.set()
-        gate.wait(30)
-        say(handler, b"done")
-
-    root = Resource()
-    root.mount("old", HandlerResource(get(wait), threads=1))
+    root, gate, inside = busy()
     with Client(root) as client:
         connections = [client.connect() for _ in range(12)]
         connections[0].send(request("/old/x"))
